@@ -452,6 +452,7 @@ def test_what_if(studio: Page) -> None:
 def test_storyboard(studio: Page, server: Running) -> None:
     """Two cards become one clip, as long as both."""
     studio.get_by_test_id("nav-storyboard").click()
+    studio.get_by_test_id("by-cards").click()
     cards = studio.get_by_test_id("story-card")
     expect(cards).to_have_count(2)
     for i, text in enumerate(("a blue ball rolls left", "a blue ball stops")):

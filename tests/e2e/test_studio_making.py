@@ -303,7 +303,7 @@ def test_what_is_taken_out_comes_back(studio: Page, clips: dict[str, dict[str, A
     undo.click()
     expect(studio.get_by_test_id("pin")).to_have_count(1)
 
-    go(studio, "storyboard")
+    go(studio, "storyboard", "cards")
     cards = studio.get_by_test_id("story-card")
     cards.first.get_by_test_id("card-text").fill("a red ball")
     cards.first.get_by_test_id("card-remove").click()

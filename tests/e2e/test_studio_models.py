@@ -166,7 +166,7 @@ def test_a_clip_offers_what_some_model_can_make_of_it(studio: Page, server: Runn
 
 def test_storyboards_and_worlds_are_for_models_that_have_them(studio: Page) -> None:
     choose_wan(studio)
-    go(studio, "storyboard")
+    go(studio, "storyboard", "cards")
     expect(studio.get_by_test_id("board-note")).to_contain_text("the cards are filmed by kinema-tiny")
     studio.get_by_test_id("card-text").first.fill("a red ball rolls right")
     with studio.expect_request("**/v1/estimate") as request:
@@ -300,7 +300,7 @@ def test_pages_are_accessible_and_fit(
         ("edit", clip, "extend"),
         ("edit", clip, "repaint"),
         ("models",),
-        ("storyboard",),
+        ("storyboard", "cards"),
         ("world",),
     ]
     shown = {

@@ -173,6 +173,14 @@ SETTINGS = (
         option="territory", help="where the server is offered, such as DE or EU; models whose licenses exclude it are refused",
         parse=territory, default=[], metavar="CODE", repeated=True, field="territories",
     ),
+    Setting(
+        option="llm", help="the OpenAI-compatible address of a language model that may plan productions", metavar="URL",
+        field="llm",
+    ),
+    Setting(
+        option="llm-model", help="its name there; its key is in KINEMA_LLM_KEY or OPENAI_API_KEY", metavar="NAME",
+        field="llm_model",
+    ),
     Setting(option="allow-urls", help="fetch pictures from public web addresses", flag=True, field="remote"),
     Setting(
         option="allow-private-webhooks", help="deliver webhooks to private addresses too", flag=True,

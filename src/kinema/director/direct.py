@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from kinema.director.checking.critic import Critic
 from kinema.director.checking.take_report import check_take
-from kinema.director.filming.staging import CameraStop
-from kinema.director.filming.takes import Handover, TakePlan, film_size, film_take, stage_shot
+from kinema.director.filming.stills import staged_stills
+from kinema.director.filming.takes import Handover, TakePlan, film_size, film_take, handover_of
+from kinema.director.next_step import plan_take, use_best
 from kinema.director.production import Production
-from kinema.director.retakes import TakeRecord, best_take, next_take, refusal, refusals
+from kinema.director.retakes import TakeRecord
 from kinema.director.script import Shot
 from kinema.engines import Engine, FilmRequest
 from kinema.engines.ledger import FolderRecords, Ledger
@@ -64,34 +65,9 @@ class Director:
         production = self.production
         before_shot = production.before(shot)
         before = self.handover(before_shot)
-        while True:
-            takes = production.takes(shot.id)
-            fresh = takes[production.reopened_after(shot.id) :]
-            plan = self._next(shot, takes, fresh)
-            if plan is None:
-                break
+        while (plan := plan_take(production, shot, self.engine_of(shot).capabilities)) is not None:
             self._take(shot, plan, before, before_shot)
-        chosen = best_take(fresh)
-        for line in refusals(fresh, chosen):
-            production.log("refused", shot.id, why=line)
-        passed = "it passed every check" if chosen.report.passed else self._why_used(shot, fresh)
-        production.use(shot.id, chosen.plan.number, f"score {chosen.report.score:.2f}: {passed}")
-        return chosen
-
-    def _next(self, shot: Shot, takes: list[TakeRecord], fresh: list[TakeRecord]) -> TakePlan | None:
-        """The next take; the first one after a shot was opened again is filmed whatever those before came to."""
-        budget, spent = self.production.script.production.budget, self.production.spent(shot.id)
-        if takes and not fresh:
-            number = len(takes) + 1
-            return TakePlan(number=number, seed=(shot.seed * 1009 + number - 1) % 2**31, change="seed", reason="asked for")
-        capabilities = self.engine_of(shot).capabilities
-        return next_take(shot, takes, budget, spent, capabilities, self.production.allowed(shot.id))
-
-    def _why_used(self, shot: Shot, takes: list[TakeRecord]) -> str:
-        budget, spent = self.production.script.production.budget, self.production.spent(shot.id)
-        why = refusal(shot, takes, budget, spent, self.production.allowed(shot.id)) or "the budget ended"
-        failures = "; ".join(one.saw for one in best_take(takes).report.failures[:3])
-        return f"the best there is, though {failures} ({why})"
+        return use_best(production, shot)
 
     def _take(self, shot: Shot, plan: TakePlan, before: Handover | None, before_shot: Shot | None) -> None:
         """Film and check one take, or check one that was filmed before a crash."""
@@ -106,7 +82,7 @@ class Director:
                 engine, production.script, shot, plan, before=linked, folder=production.folder, progress=self.progress
             )
             production.save_film(shot.id, plan.number, clip, self.identity)
-            production.log("filmed", shot.id, plan.number, _changed(plan))
+            production.log("filmed", shot.id, plan.number, change_words(plan))
         clip = production.open_take(shot.id, plan.number)
         report = check_take(production.script, shot, clip, engine.capabilities, before=before, before_shot=before_shot)
         if self.critic is not None:
@@ -122,43 +98,33 @@ class Director:
         """The used take of a shot, as its file has it, and its camera. None: it has none."""
         if shot is None or (number := self.production.used(shot.id)) is None:
             return None
-        clip = self.production.open_take(shot.id, number)
-        return Handover(clip=clip, stops=self._stops(shot, clip))
-
-    def _stops(self, shot: Shot, clip: Clip) -> tuple[CameraStop, ...]:
-        """The camera of a take, which its state holds."""
-        if clip.state is None:
-            return ()
-        camera = clip.state.camera
-        ends = (0, clip.num_frames - 1)
-        return tuple((i / clip.fps, float(camera[i, 0]), float(camera[i, 1]), float(camera[i, 2])) for i in ends)
+        return handover_of(self.production.open_take(shot.id, number))
 
     def film_stills(self) -> list[str]:
         """Make the first picture of every shot, before anything is filmed. Returns the names of the files."""
         script, capabilities = self.production.script, self.engine.capabilities
-        size = film_size(script, capabilities)
-        fps = script.production.fps or capabilities.fps
-        ends: dict[str, Handover] = {}
         names = []
-        for shot in script.shots:
-            if capabilities.state:
-                before = ends.get(shot.goes_on_from or "")
-                staged = stage_shot(script, shot, size, fps, before)
-                ends[shot.id] = Handover(clip=staged.last, stops=staged.stops)
-                still = staged.pictures.cut(slice(-1, None))
-            elif "still" in capabilities.workflows:
-                still = self.engine.film(FilmRequest(workflow="still", prompt=shot.prompt, size=size, seed=shot.seed))[0]
-            else:
-                self.production.log("noted", shot.id, why=f"{capabilities.model} makes no stills")
-                continue
+        for shot, still in staged_stills(script, capabilities) if capabilities.state else self._stills():
             path = self.production.folder / "stills" / f"{shot.id}.png"
             path.parent.mkdir(exist_ok=True)
             still.save(path, force=True)
             names.append(path.name)
         return names
 
+    def _stills(self) -> Iterator[tuple[Shot, Clip]]:
+        """The first picture of every shot, by a model without a state."""
+        script, capabilities = self.production.script, self.engine.capabilities
+        size = film_size(script, capabilities)
+        for shot in script.shots:
+            if "still" in capabilities.workflows:
+                request = FilmRequest(workflow="still", prompt=shot.prompt, size=size, seed=shot.seed)
+                yield shot, self.engine.film(request)[0]
+            else:
+                self.production.log("noted", shot.id, why=f"{capabilities.model} makes no stills")
 
-def _changed(plan: TakePlan) -> str:
+
+def change_words(plan: TakePlan) -> str:
+    """What a take does otherwise, and why, for the log."""
     words: dict[str, str] = {
         "": "first take", "seed": "another seed", "keyframe": "a planned end", "simpler": "a simpler prompt",
     }  # fmt: skip

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
 
 from kinema.director.checking.take_report import TakeReport
 from kinema.director.filming.takes import TakeChange, TakePlan
@@ -27,6 +28,16 @@ class TakeRecord:
     plan: TakePlan
     report: TakeReport
     film_s: float
+
+    def to_dict(self) -> dict[str, Any]:
+        """As plain JSON."""
+        return {"plan": asdict(self.plan), "report": self.report.to_dict(), "film_s": round(self.film_s, 3)}
+
+    @staticmethod
+    def from_dict(data: Mapping[str, Any]) -> TakeRecord:
+        """The inverse of `to_dict`."""
+        report = TakeReport.from_dict(data["report"])
+        return TakeRecord(plan=TakePlan(**data["plan"]), report=report, film_s=float(data["film_s"]))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -29,6 +29,7 @@ from kinema.server.api import (
     health,
     keys,
     models,
+    productions,
     projects,
     queue,
     reports,
@@ -71,7 +72,7 @@ CORS: dict[str, Any] = {
 }
 """What pages of other origins may do where any are allowed. They send a key; this server's cookies do not count for them."""
 RESOURCES = (
-    *(characters, content, videos, projects, estimates, queue, worlds, files, models),
+    *(characters, content, videos, projects, productions, estimates, queue, worlds, files, models),
     *(keys, usage, webhooks, sessions, reports, verify, health),
 )
 """Modules with a `router` each; addresses with a word go before those with an id."""

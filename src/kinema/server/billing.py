@@ -19,9 +19,17 @@ from kinema.server.storage.tables import keys
 USUAL_FPS = 16.0
 """The frame rate that pixel-seconds are defined at."""
 SETTLE_S = 5.0
+USUAL_STEPS = 16
+"""The number of sampler steps that pixel-seconds are defined at; more frames or steps cost proportionally more."""
 NO_LIMIT = (math.inf, math.inf, False)
 REFRESH_S = 1.0
 """How often the rest of a quota is read from the database."""
+
+
+def cost(width: int, height: int, seconds: float, fps: float = USUAL_FPS, steps: int | None = None) -> float:
+    """Pixel-seconds, as at the usual frame rate and number of steps; more of either costs more, and one frame is the least."""
+    frames = max(round(seconds * fps), 1)
+    return float(width * height * max(seconds, frames / USUAL_FPS) * max((steps or USUAL_STEPS) / USUAL_STEPS, 1.0))
 
 
 def frames_cost(size: str, frames: int) -> float:

@@ -26,6 +26,7 @@ from kinema.server.library import Library
 from kinema.server.licenses import Licenses
 from kinema.server.metrics import LOG, Metrics
 from kinema.server.moderation import moderation_from
+from kinema.server.productions.productions import Productions
 from kinema.server.reports import Reports
 from kinema.server.settings import Settings
 from kinema.server.signing import identity_of
@@ -61,6 +62,7 @@ class Services:
         self.database.check_data_folder(self.store.root)
         self.database.check_artifacts(self.store.remote)
         self.queue = Queue(self.database, retained_s=86400 * settings.retention_days, audit_s=86400 * settings.audit_days)
+        self.productions = Productions(self.database, retained_s=86400 * settings.retention_days)
         self.throughput, self.billing = ThroughputStats(self.database), Billing(self.database)
         self.auth, self.library = Auth(self.database), Library(self.database)
         self.licenses, self.reports = Licenses(self.database, settings.territories), Reports(self.database)
@@ -76,6 +78,8 @@ class Services:
         self._heavy, self._stranger = CapacityLimiter(HEAVY), CapacityLimiter(1)
         self.webhook_tests = CapacityLimiter(MOST_TESTS)
         """Threads that wait for receivers of webhooks, apart from those that answer requests."""
+        self.planners = CapacityLimiter(2)
+        """Threads that wait for the language model."""
         self._waiting, self._strangers = 0, 0
 
     async def caller(self, connection: HTTPConnection) -> Caller:

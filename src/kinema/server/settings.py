@@ -32,7 +32,8 @@ class Settings:
     model may say nothing while it films before it is stopped. models: those that workers film with; none: all. root_path: the path
     below which a proxy shows the server, such as /kinema. trusted_proxies: addresses and networks whose X-Forwarded headers count.
     cors_origins: pages of other servers that may call the API with a key; "*": all. territories: where the server is offered, by
-    country codes or "EU"; a model whose license does not hold in one of them is refused.
+    country codes or "EU"; a model whose license does not hold in one of them is refused. llm, llm_model: the address and the name
+    of a language model that plans productions for those who ask for it; None: there is none.
     """
 
     data: Path
@@ -62,6 +63,8 @@ class Settings:
     trusted_proxies: list[str] = field(default_factory=lambda: ["127.0.0.1", "::1"])
     cors_origins: list[str] = field(default_factory=list)
     territories: list[str] = field(default_factory=list)
+    llm: str | None = None
+    llm_model: str | None = None
 
     def __post_init__(self) -> None:
         if self.batch < 1:
@@ -93,6 +96,10 @@ class Settings:
                 raise InputError(f"territory {territory!r}: expected {parse_territory(territory)}")
         if self.artifacts is not None:
             check_address(self.artifacts)
+        if (self.llm is None) != (self.llm_model is None):
+            raise InputError("the address of a language model and its name belong together; give both or neither")
+        if self.llm is not None and not self.llm.startswith(("http://", "https://")):
+            raise InputError(f"language model {self.llm!r}: expected an address such as http://127.0.0.1:11434/v1")
         check_root_path(self.root_path)
         for proxy in self.trusted_proxies:
             network_of(proxy)

@@ -6,7 +6,7 @@ Axes: T frames, H x W pixels.
 from __future__ import annotations
 
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -17,6 +17,8 @@ from PIL import Image, ImageDraw, ImageFont
 
 from kinema.director.delivery.edit_list import EditedShot, edl_of, otio_of, srt_of
 from kinema.director.production import LOG, SCRIPT, STATE, Production
+from kinema.director.record import ProductionRecord
+from kinema.director.script import Script
 from kinema.errors import InputError, MediaError
 from kinema.media import Clip
 from kinema.media.frame_buffer import each, held
@@ -58,7 +60,7 @@ def deliver(production: Production, path: Path, *, identity: Identity | None = N
         OutputError: A file is there already, or cannot be written.
     """
     edit, clips = edited_shots(production)
-    film = joined_film(production, edit, clips)
+    film = joined_film(production, edit, clips, production.folder)
     title = production.script.production.title
 
     def write(temporary: Path) -> None:
@@ -87,41 +89,55 @@ def deliver(production: Production, path: Path, *, identity: Identity | None = N
     return DeliveredFilm(film=path, others=tuple(others))
 
 
-def edited_shots(production: Production) -> tuple[list[EditedShot], list[Clip]]:
+def edited_shots(production: ProductionRecord) -> tuple[list[EditedShot], list[Clip]]:
     """Where each shot stands in the film, and its take. InputError: a shot has no take, or takes of different sizes or rates."""
-    script = production.script
-    edit: list[EditedShot] = []
+    used: list[tuple[int, Path, int]] = []
     clips: list[Clip] = []
-    start = 0
-    for shot in script.shots:
+    for shot in production.script.shots:
         number = production.used(shot.id)
         if number is None:
-            raise InputError(f"shot {shot.id!r} has no take yet: go on with: kinema direct resume {production.folder}")
+            raise InputError(f"shot {shot.id!r} has no take yet: film it first, by resuming the production")
         clip = production.open_take(shot.id, number)
         if clips and (clip.size, clip.fps) != (clips[0].size, clips[0].fps):
             raise InputError(
                 f"shot {shot.id!r} is {clip.size} at {clip.fps:g} fps, those before {clips[0].size} at {clips[0].fps:g}: "
                 "expected one size and rate"
             )
-        if not edit:
-            start = round(script.production.title_card * clip.fps)
+        used.append((number, production.take_path(shot.id, number), clip.num_frames))
+        clips.append(clip)
+    return edit_of(production.script, used, clips[0].fps), clips
+
+
+def edit_of(script: Script, used: Sequence[tuple[int, Path, int]], fps: float) -> list[EditedShot]:
+    """Where each shot stands in the film.
+
+    Args:
+        script: The script.
+        used: Of each shot the number of its take, its file and its length in frames.
+        fps: Frames per second.
+
+    Returns:
+        The shots in their order.
+    """
+    edit: list[EditedShot] = []
+    start = round(script.production.title_card * fps)
+    for shot, (number, path, frames) in zip(script.shots, used, strict=True):
         overlap = 0
         if edit and shot.transition == "dissolve":
-            overlap = min(round(TRANSITION_S * clip.fps), clip.num_frames // 2, clips[-1].num_frames // 2)
+            overlap = min(round(TRANSITION_S * fps), frames // 2, edit[-1].frames // 2)
         start -= overlap
         edit.append(
             EditedShot(
-                id=shot.id, take=number, path=production.take_path(shot.id, number), start=start, frames=clip.num_frames,
-                transition=shot.transition if edit else "cut", overlap=overlap,
+                id=shot.id, take=number, path=path, start=start, frames=frames, transition=shot.transition if edit else "cut",
+                overlap=overlap,
             )
         )  # fmt: skip
-        clips.append(clip)
-        start += clip.num_frames
-    return edit, clips
+        start += frames
+    return edit
 
 
-def joined_film(production: Production, edit: list[EditedShot], clips: list[Clip]) -> Clip:
-    """The cut as one clip."""
+def joined_film(production: ProductionRecord, edit: list[EditedShot], clips: list[Clip], folder: Path | None = None) -> Clip:
+    """The cut as one clip. folder: where the file of its sound is looked for; None: the current folder."""
     settings = production.script.production
     fps = clips[0].fps
     height, width = clips[0].frames.shape[1:3]
@@ -135,7 +151,7 @@ def joined_film(production: Production, edit: list[EditedShot], clips: list[Clip
     }  # fmt: skip
     sound = None
     if settings.sound is not None:
-        sound = _sound_of(production.folder / settings.sound, total / fps)
+        sound = _sound_of((folder or Path()) / settings.sound, total / fps)
     elif any(clip.sound is not None for clip in clips):
         lengths = [(shot.frames - after.overlap) / fps for shot, after in pairwise(edit)] + [clips[-1].duration_s]
         heard = [(None, cards / fps)] if cards else []

@@ -59,6 +59,15 @@ class Handover:
     stops: tuple[CameraStop, ...] = ()
 
 
+def handover_of(clip: Clip) -> Handover:
+    """A take as the shot after it goes on from it, with the camera that its state holds."""
+    if clip.state is None:
+        return Handover(clip=clip)
+    camera, ends = clip.state.camera, (0, clip.num_frames - 1)
+    stops = tuple((i / clip.fps, float(camera[i, 0]), float(camera[i, 1]), float(camera[i, 2])) for i in ends)
+    return Handover(clip=clip, stops=stops)
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class StagedShot:
     """What a model with a state is given for a shot. pictures: the first pictures, with their state; last: planned ones after its
@@ -149,7 +158,8 @@ def _handed_over(
 
 def film_take(
     engine: Engine, script: Script, shot: Shot, take: TakePlan, *, before: Handover | None = None, folder: Path | None = None,
-    progress: Progress | None = None, cancelled: Callable[[], bool] | None = None,
+    pictures: Mapping[str, Clip] | None = None, progress: Progress | None = None,
+    cancelled: Callable[[], bool] | None = None,
 ) -> Clip:  # fmt: skip
     """Film one take of a shot.
 
@@ -160,6 +170,7 @@ def film_take(
         take: Its seed and what is changed.
         before: The take that the shot goes on from, if any.
         folder: Where files that the script names are looked for. None: the current folder.
+        pictures: Instead of files: clips by the names that the script has for its first and last frames.
         progress: Called with (stage, steps done, steps in all).
         cancelled: Asked before each step.
 
@@ -181,7 +192,7 @@ def film_take(
     more: dict[str, Any] = {} if cancelled is None else {"cancelled": cancelled}
     if capabilities.state and shot.first_frame is None and shot.last_frame is None:
         return _staged_take(engine, script, shot, take, request, before, progress, more)
-    request = _with_pictures(request, shot, capabilities, before, folder or Path())
+    request = _with_pictures(request, shot, capabilities, before, folder or Path(), pictures or {})
     return engine.film(request, progress, **more)[0]
 
 
@@ -252,15 +263,20 @@ def _loras(script: Script, shot: Shot, capabilities: Capabilities) -> tuple[Any,
 
 
 def _with_pictures(
-    request: FilmRequest, shot: Shot, capabilities: Capabilities, before: Handover | None, folder: Path
-) -> FilmRequest:
+    request: FilmRequest, shot: Shot, capabilities: Capabilities, before: Handover | None, folder: Path,
+    pictures: Mapping[str, Clip],
+) -> FilmRequest:  # fmt: skip
     """The request with the pictures that a shot begins and ends with."""
     first = None
     if shot.first_frame is not None:
-        first = Clip.open(folder / shot.first_frame, first=1, sound=False)
+        given = pictures.get(shot.first_frame)
+        first = Clip.open(folder / shot.first_frame, first=1, sound=False) if given is None else given.cut(slice(0, 1))
     elif before is not None:
         first = before.clip.cut(slice(before.clip.num_frames - 1, None))
-    last = None if shot.last_frame is None else Clip.open(folder / shot.last_frame, last=1, sound=False)
+    last = None
+    if shot.last_frame is not None:
+        given = pictures.get(shot.last_frame)
+        last = Clip.open(folder / shot.last_frame, last=1, sound=False) if given is None else given.cut(slice(-1, None))
     if first is None and last is None:
         return request
     workflow: Literal["first_last", "image", "keyframes"] = (

@@ -20,7 +20,6 @@ from kinema.inference.editing import EDIT_STRENGTH
 from kinema.playground.controls import Control
 from kinema.server.api.bodies import MOST_LIST, Body, Filled, Reference, Text
 from kinema.server.api.errors import refuse
-from kinema.server.billing import USUAL_FPS
 from kinema.server.services import Services
 from kinema.server.settings import Settings
 from kinema.server.storage.uploads import Sent
@@ -30,8 +29,6 @@ OFFICIAL_SIZES = ("720x1280", "1280x720", "1024x1792", "1792x1024", "1080x1920",
 """Names and sizes that unmodified clients ask for; the default model answers with a size near, and the video says so."""
 MOST_SECONDS = 600.0
 MOST_CHARACTERS, MOST_KEYFRAMES, MOST_PARTS, MOST_TAGS, MOST_TITLE, MOST_LORAS = 16, 64, 100, 32, 200, 8
-USUAL_STEPS = 16
-"""The number of sampler steps that pixel-seconds are defined at; more frames or steps cost proportionally more."""
 
 
 Tag = Annotated[str, Field(max_length=60, pattern=r"\S")]
@@ -290,12 +287,6 @@ def check_names_something(prompt: str, model: str) -> None:
         400, f"the prompt names nothing that {model} films: expected such as {usual.filmed}{more}",
         param="prompt", code="nothing_to_film",
     )  # fmt: skip
-
-
-def cost(width: int, height: int, seconds: float, fps: float = USUAL_FPS, steps: int | None = None) -> float:
-    """Pixel-seconds, as at the usual frame rate and number of steps; more of either costs more, and one frame is the least."""
-    frames = max(round(seconds * fps), 1)
-    return float(width * height * max(seconds, frames / USUAL_FPS) * max((steps or USUAL_STEPS) / USUAL_STEPS, 1.0))
 
 
 def is_heavy(given: Any) -> bool:

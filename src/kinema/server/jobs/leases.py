@@ -11,7 +11,7 @@ Among keys the one that was served least comes first; within a key priority, the
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -61,7 +61,7 @@ class Finished:
     seconds: str
 
 
-WITHOUT_MODEL = ("trim", "join", "record")
+WITHOUT_MODEL = ("trim", "join", "record", "cut")
 """Kinds of jobs that no model is needed for."""
 
 
@@ -212,8 +212,11 @@ class Leases:
                     stop[claim.id] = "paused"
         return stop
 
-    def publish(self, claim: Claim, artifact: str, done: Finished) -> bool:
-        """Complete a job with its artifact. False if this worker has lost it or it was cancelled."""
+    def publish(
+        self, claim: Claim, artifact: str, done: Finished, then: Callable[[Connection, float], None] = lambda db, now: None
+    ) -> bool:
+        """Complete a job with its artifact. then: called at the end of the transaction, with its connection and time. False if this
+        worker has lost it or it was cancelled."""
         with self.database.writing() as db:
             job = db.execute(select(jobs).where(_held(claim))).first()
             if job is None:
@@ -250,6 +253,7 @@ class Leases:
             )
             add_to_ledger(db, now, job.key_id, job.id, "settle", job.pixel_seconds)
             add_deliveries(db, now, job, "video.completed")
+            then(db, now)
             return True
 
     def fail(self, claim: Claim, code: str, message: str) -> bool:

@@ -1,4 +1,4 @@
-"""Pages of videos: filtered, sorted, and continued after the last one that was shown."""
+"""Pages of videos: filtered, sorted, and continued after the last one that was shown. Takes of productions are not among them."""
 
 from __future__ import annotations
 
@@ -25,6 +25,7 @@ from sqlalchemy import (
 
 from kinema.server.api.errors import not_found
 from kinema.server.storage.database import Database
+from kinema.server.storage.job_rows import TAKE
 from kinema.server.storage.tables import jobs
 
 SORTS: dict[str, ColumnElement[Any]] = {"created": jobs.c.created_at, "duration": cast(jobs.c.seconds, Float)}
@@ -78,7 +79,7 @@ def _queries(given: frozenset[str], unfiled: bool, ascending: bool, sort: str) -
     running them."""
     by = SORTS[sort]
     last = select(by.label("sorted"), jobs.c.created_at, jobs.c.id).where(jobs.c.id == bindparam("after"))
-    page = select(jobs).where(jobs.c.deleted_at.is_(None))
+    page = select(jobs).where(jobs.c.deleted_at.is_(None), jobs.c.kind != TAKE)
     if "key_id" in given:
         last, page = (query.where(jobs.c.key_id == bindparam("key_id")) for query in (last, page))
     for name in given & {"status", "model", "favorite"}:

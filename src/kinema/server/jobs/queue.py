@@ -12,22 +12,24 @@ from kinema.server.jobs.leases import BETWEEN
 from kinema.server.jobs.listing import Filters, page_of
 from kinema.server.storage.database import Database
 from kinema.server.storage.job_rows import (
+    CUT,
+    STEPS,
+    TAKE,
     UNFINISHED,
     check_concurrency,
     fail_job,
     files_of,
     find_job,
+    insert_job,
     is_named,
+    lifted,
     needed,
-    num_unfinished,
     outcome,
 )
 from kinema.server.storage.ledger import add_to_ledger, check_quota
 from kinema.server.storage.retention import AUDIT_S, REPEATED_S, RETAINED_S
-from kinema.server.storage.tables import AT_ONCE, BROUGHT, audit, facts, files, jobs, keys, repeats
+from kinema.server.storage.tables import AT_ONCE, BROUGHT, audit, facts, files, jobs, keys, repeats, takes
 
-STEPS = 1024.0
-"""Distance between the places of two jobs that follow each other."""
 CLOSE = 1e-3
 """Places closer than this are renumbered."""
 
@@ -65,20 +67,9 @@ class Queue:
             key = db.execute(select(keys).where(keys.c.id == job["key_id"])).one()
             check_quota(db, now, key, job["pixel_seconds"])
             check_concurrency(db, key.id, limit)
-            served = self._lifted(db, key)
-            db.execute(
-                keys.update()
-                .where(keys.c.id == key.id)
-                .values(reserved=keys.c.reserved + job["pixel_seconds"], served=served)
-            )
-            last = db.scalar(select(func.max(jobs.c.place)).where(jobs.c.key_id == key.id, jobs.c.status == "queued"))
-            row = {
-                **job, "status": "queued", "created_at": now, "place": (last or 0.0) + STEPS, "expires_at": now + self.retained_s,
-                "paused": False, "cancelled": False, "progress": 0.0, "stage": "waiting", "attempts": 0, "fence": 0,
-                "not_before": 0.0,
-            }  # fmt: skip
-            db.execute(jobs.insert().values(**row))
-            add_to_ledger(db, now, key.id, job["id"], "reserve", job["pixel_seconds"])
+            served = lifted(db, key)
+            db.execute(keys.update().where(keys.c.id == key.id).values(served=served))
+            insert_job(db, now, job, self.retained_s)
             return db.execute(select(jobs).where(jobs.c.id == job["id"])).one()
 
     def repeated(self, key_id: str, repeat: Repeat) -> Row[Any] | None:
@@ -92,14 +83,6 @@ class Queue:
             key = db.execute(select(keys).where(keys.c.id == key_id)).one()
             check_quota(db, self.database.now(db), key, pixel_seconds)
             check_concurrency(db, key_id, limit)
-
-    def _lifted(self, db: Connection, key: Row[Any]) -> float:
-        """The `served` counter of a key that submits a job: an idle key gets no credit for the time it was idle."""
-        if num_unfinished(db, key.id):
-            return float(key.served)
-        busy = select(jobs.c.key_id).where(jobs.c.status.in_(UNFINISHED)).distinct()
-        least = db.scalar(select(func.min(keys.c.served)).where(keys.c.id.in_(busy)))
-        return max(float(key.served), float(least or 0.0))
 
     def get(self, id: str, key_id: str | None, *, deleted: bool = False) -> Row[Any]:
         """A job of this key (of any: None)."""
@@ -192,11 +175,13 @@ class Queue:
             job = find_job(db, id, key_id)
             if job.status != "failed":
                 raise ApiError(409, f"{id} has not failed; only a failed video can be tried again", code="not_failed")
+            if job.kind in (TAKE, CUT):
+                raise ApiError(409, f"{id} was made for a production: resume that instead", code="in_production")
             now = self.database.now(db)
             key = db.execute(select(keys).where(keys.c.id == job.key_id)).one()
             check_quota(db, now, key, job.pixel_seconds)
             check_concurrency(db, key.id, limit)
-            served = self._lifted(db, key)
+            served = lifted(db, key)
             again: dict[str, Any] = {
                 "status": "queued", "cancelled": False, "paused": False, "progress": 0.0, "stage": "waiting", "attempts": 0,
                 "not_before": 0.0, "error_code": None, "error_message": None, "started_at": None, "completed_at": None,
@@ -213,6 +198,8 @@ class Queue:
         it goes with the next `delete_removed`, even if it was deleted before."""
         with self.database.writing() as db:
             job = find_job(db, id, key_id, deleted=not restorable)
+            if job.kind == TAKE and db.execute(select(takes.c.job).where(takes.c.job == id)).first():
+                raise ApiError(409, f"{id} is a take of a production: delete that instead", code="in_production")
             now = self.database.now(db)
             if job.status in UNFINISHED:
                 db.execute(jobs.update().where(jobs.c.id == id).values(cancelled=True))

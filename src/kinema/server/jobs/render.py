@@ -55,6 +55,12 @@ def sources_of(kind: str, request: dict[str, Any]) -> list[dict[str, str]]:
         return []
     if kind == "join":
         return [dict(one) for one in dict.fromkeys(tuple(part["video"].items()) for part in request["parts"])]
+    if kind == "cut":
+        return [{"video": id} for id in dict.fromkeys(request["takes"])]
+    if kind == "take":
+        return [
+            reference for name in (*(["before"] * request["goes_on"]), "image", "last") if (reference := request.get(name))
+        ]
     names = {"generate": ("image",), "blend": ("a", "b")}.get(kind, ("video",))
     shown = [request.get(name) for name in names]
     if kind == "generate":
@@ -73,7 +79,7 @@ def making_of(kind: str, request: dict[str, Any]) -> Making:
     """How a job's video is made, as its manifest says: a trim or join is cut from videos, what has sources is made out of them."""
     if not sources_of(kind, request):
         return "created"
-    return "edited" if kind in ("trim", "join") else "composite"
+    return "edited" if kind in ("trim", "join", "cut") else "composite"
 
 
 def options_of(request: dict[str, Any]) -> SamplingConfig | None:

@@ -30,7 +30,6 @@ from kinema.server.api.video_schema import (
     camera_of,
     check_allowed,
     check_names_something,
-    cost,
     cuts_of,
     model_for,
     normalize,
@@ -39,6 +38,7 @@ from kinema.server.api.video_schema import (
     seed_of,
 )
 from kinema.server.auth import Caller
+from kinema.server.billing import cost
 from kinema.server.characters import Characters
 from kinema.server.jobs.queue import Repeat
 from kinema.server.jobs.render import shape_of

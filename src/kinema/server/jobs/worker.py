@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 import torch
 from PIL import Image
+from sqlalchemy import Connection
 from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
 from kinema.canvas.canvas import Canvas
@@ -35,15 +36,18 @@ from kinema.server.jobs.batch import JobBatch, JobsReleased, JobTimeout
 from kinema.server.jobs.checkpoint import FilmCheckpoint, film_digest
 from kinema.server.jobs.engines import EngineBusy, EnginePool
 from kinema.server.jobs.leases import LEASE_S, WITHOUT_MODEL, Claim, Finished, Leases
-from kinema.server.jobs.publish import UNREADABLE, write_film
+from kinema.server.jobs.publish import UNREADABLE, VIDEO, write_film
 from kinema.server.jobs.queue import Queue
 from kinema.server.jobs.sources import Sources
 from kinema.server.jobs.throughput import ThroughputStats
 from kinema.server.moderation import moderation_from
+from kinema.server.productions.filming import ProductionJobs
+from kinema.server.productions.productions import Productions
 from kinema.server.settings import Settings
 from kinema.server.signing import identity_of
 from kinema.server.storage.artifacts import ArtifactStore
 from kinema.server.storage.database import Database
+from kinema.server.storage.job_rows import CUT, TAKE
 from kinema.types import Frames
 
 log = logging.getLogger(__name__)
@@ -90,6 +94,8 @@ class Worker:
         )
         self.queue, self.throughput = Queue(self.database), ThroughputStats(self.database)
         self.sources = Sources(self.store, self.queue)
+        productions = Productions(self.database, retained_s=86400 * settings.retention_days)
+        self.production_jobs = ProductionJobs(productions, self.sources)
         self.name = name or f"{os.uname().nodename}-{os.getpid()}-{secrets.token_hex(3)}"
         self.identity = identity_of(settings)
         self.moderation = moderation_from(settings.moderation, settings.blocked)
@@ -248,7 +254,7 @@ class Worker:
             if refusal:
                 self.leases.fail(claim, "content_policy_violation", refusal)
                 batch.stop[claim.id] = "refused"
-            elif len(batch.claims) > 1 or claim.pixel_seconds > 1e6:
+            elif len(batch.claims) > 1 or claim.kind == TAKE or claim.pixel_seconds > 1e6:
                 self.store.save_rendered(claim.id, clip)
         self.reached("kept")
         took_s = batch.own_s / len(batch.claims)
@@ -293,9 +299,12 @@ class Worker:
                 with self._engine(claim, batch) as engine:
                     windows = claim.kind == "generate" and isinstance(engine, NativeEngine)
                     batch.checkpoint = self._checkpoint([claim]) if windows else None
-                    clips[claim.id] = render.render_job(
-                        claim.kind, engine, claim.request, self.sources, progress, batch.checkpoint
-                    )
+                    if claim.kind in (TAKE, CUT):
+                        clips[claim.id] = self.production_jobs.make(claim, engine, progress)
+                    else:
+                        clips[claim.id] = render.render_job(
+                            claim.kind, engine, claim.request, self.sources, progress, batch.checkpoint
+                        )
         self.warm = [first.model, *[name for name in self.warm if name != first.model]][:3]
         return clips
 
@@ -370,6 +379,10 @@ class Worker:
                 sources=[self.sources.ingredient(reference) for reference in render.sources_of(claim.kind, request)],
             )  # fmt: skip
             self.reached("written")
+            record = None
+            if claim.kind == TAKE:
+                batch.report("check", 0.98)
+                record = self.production_jobs.check(claim, staged / VIDEO, took_s)
             self.store.publish(staged, artifact)
             self.reached("settled")
         except (OSError, StorageError) as error:
@@ -385,7 +398,12 @@ class Worker:
             settings=_described(clip) | ({} if made.readable else UNREADABLE), has_state=clip.state is not None,
             size=clip.size, seconds=f"{clip.duration_s:g}",
         )  # fmt: skip
-        if not self.leases.publish(claim, artifact, finished):
+
+        def then(db: Connection, now: float) -> None:
+            if claim.kind in (TAKE, CUT):
+                self.production_jobs.productions.finished(db, now, claim, record)
+
+        if not self.leases.publish(claim, artifact, finished, then):
             self.store.drop(claim.id, artifact)
             batch.stop[claim.id] = "lost"
             return

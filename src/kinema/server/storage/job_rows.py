@@ -11,10 +11,14 @@ from sqlalchemy import Connection, Row, Text, cast, func, select
 from kinema.errors import ApiError
 from kinema.server.api.errors import not_found
 from kinema.server.storage.ledger import add_to_ledger
-from kinema.server.storage.tables import deliveries, jobs, keys, webhooks
+from kinema.server.storage.tables import deliveries, jobs, keys, production_events, productions, webhooks
 
 UNFINISHED = ("queued", "in_progress")
 """Status of a job that a worker may still have to do."""
+TAKE, CUT = "take", "cut"
+"""Kinds of jobs that are made for a production: a take of a shot, and the film out of the takes."""
+STEPS = 1024.0
+"""Distance between the places of two jobs that follow each other."""
 
 
 class Needed(NamedTuple):
@@ -37,6 +41,28 @@ def num_unfinished(db: Connection, key_id: str) -> int:
     return int(
         db.scalar(select(func.count()).select_from(jobs).where(jobs.c.key_id == key_id, jobs.c.status.in_(UNFINISHED))) or 0
     )
+
+
+def lifted(db: Connection, key: Row[Any]) -> float:
+    """The `served` counter of a key that submits a job: an idle key gets no credit for the time it was idle."""
+    if num_unfinished(db, key.id):
+        return float(key.served)
+    busy = select(jobs.c.key_id).where(jobs.c.status.in_(UNFINISHED)).distinct()
+    least = db.scalar(select(func.min(keys.c.served)).where(keys.c.id.in_(busy)))
+    return max(float(key.served), float(least or 0.0))
+
+
+def insert_job(db: Connection, now: float, job: dict[str, Any], retained_s: float) -> None:
+    """Queue a job at the end of its key's queue, and reserve its cost, for which the caller has checked the quota."""
+    last = db.scalar(select(func.max(jobs.c.place)).where(jobs.c.key_id == job["key_id"], jobs.c.status == "queued"))
+    row = {
+        **job, "status": "queued", "created_at": now, "place": (last or 0.0) + STEPS, "expires_at": now + retained_s,
+        "paused": False, "cancelled": False, "progress": 0.0, "stage": "waiting", "attempts": 0, "fence": 0, "not_before": 0.0,
+    }  # fmt: skip
+    db.execute(jobs.insert().values(**row))
+    cost = job["pixel_seconds"]
+    db.execute(keys.update().where(keys.c.id == job["key_id"]).values(reserved=keys.c.reserved + cost))
+    add_to_ledger(db, now, job["key_id"], job["id"], "reserve", cost)
 
 
 def check_concurrency(db: Connection, key_id: str, limit: int | None) -> None:
@@ -73,6 +99,17 @@ def fail_job(db: Connection, now: float, job: Row[Any], code: str, message: str)
     db.execute(keys.update().where(keys.c.id == job.key_id).values(reserved=keys.c.reserved - job.pixel_seconds))
     add_to_ledger(db, now, job.key_id, job.id, "refund", job.pixel_seconds)
     add_deliveries(db, now, job, "video.failed")
+    if job.kind in (TAKE, CUT):
+        _stop_production(db, now, job.id, code, message)
+
+
+def _stop_production(db: Connection, now: float, job: str, code: str, message: str) -> None:
+    """Let the production that waits for a job wait for a person instead."""
+    for row in db.execute(select(productions.c.id, productions.c.version).where(productions.c.job == job)).all():
+        stopped = {"job": None, "status": "failed", "error_code": code, "error_message": message}
+        changed = {"version": row.version + 1, "updated_at": now}
+        db.execute(productions.update().where(productions.c.id == row.id).values(**stopped, **changed))
+        db.execute(production_events.insert().values(production=row.id, at=now, what="stopped", why=message))
 
 
 def files_of(request: dict[str, Any]) -> set[str]:
@@ -103,7 +140,9 @@ def is_named(db: Connection, file: str) -> bool:
 
 
 def add_deliveries(db: Connection, now: float, job: Row[Any], event: str) -> None:
-    """Add an event of a job to the outbox of each webhook of its key that subscribes to it."""
+    """Add an event of a job to the outbox of each webhook of its key that subscribes to it. Takes are no events, their film is."""
+    if job.kind == TAKE:
+        return
     for webhook in db.execute(select(webhooks).where(webhooks.c.key_id == job.key_id)).all():
         if event in webhook.events:
             id, body = event_of(event, job.id, now)

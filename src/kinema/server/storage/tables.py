@@ -24,7 +24,7 @@ from sqlalchemy import (
     text,
 )
 
-REVISION = "0006"
+REVISION = "0007"
 """The revision of a store that has these tables: the newest in `migrations/versions`."""
 
 AT_ONCE = 0.0
@@ -286,5 +286,57 @@ reports = Table(
     Index("reports_in_order", "created_at", "id"),
 )
 """Complaints about videos. key_id: who complains; video_key_id: whose video it is. Reports outlive their videos."""
+
+productions = Table(
+    "productions",
+    metadata,
+    Column("id", String(40), primary_key=True),
+    Column("key_id", String(40), nullable=False),
+    Column("created_at", Float, nullable=False),
+    Column("updated_at", Float, nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("title", String(200), nullable=False),
+    Column("story", Text, nullable=False),
+    Column("script", JSON, nullable=False),
+    Column("state", JSON, nullable=False),
+    Column("notes", JSON, nullable=False),
+    Column("status", String(16), nullable=False),
+    Column("stop_after", String(16)),
+    Column("job", String(40)),
+    Column("film", String(40)),
+    Column("film_edit", String(64)),
+    Column("error_code", String(60)),
+    Column("error_message", Text),
+    Index("productions_of_key", "key_id", "created_at", "id"),
+    Index("productions_by_job", "job"),
+)
+"""version: counts the changes. script, state: what is filmed, and what is decided (`kinema.director.record`). stop_after: where it
+waits for a person; None: it is filmed to the end. job: what is being made for it. film: the video that was cut last, film_edit: the
+hash of its takes in their order."""
+
+takes = Table(
+    "takes",
+    metadata,
+    Column("production", String(40), primary_key=True),
+    Column("shot", String(40), primary_key=True),
+    Column("number", Integer, primary_key=True),
+    Column("job", String(40), nullable=False, unique=True),
+    Column("record", JSON, nullable=False),
+)
+"""The takes of productions that were filmed and checked. job: the video. record: plan, checks and time of filming."""
+
+production_events = Table(
+    "production_events",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("production", String(40), nullable=False),
+    Column("at", Float, nullable=False),
+    Column("what", String(20), nullable=False),
+    Column("shot", String(40)),
+    Column("take", Integer),
+    Column("why", Text, nullable=False),
+    Index("events_of_production", "production", "id"),
+)
+"""The log of a production: what was done and why."""
 
 facts = Table("facts", metadata, Column("name", String(40), primary_key=True), Column("value", JSON, nullable=False))

@@ -278,6 +278,26 @@ export const projects = {
   remove: (id) => call("DELETE", at("projects", id)),
 };
 
+/** Films of stories, in shots. Each change answers with the whole production. */
+const shotAt = (id, shot, rest) => at("productions", id, `/shots/${encodeURIComponent(shot)}/${rest}`);
+export const productions = {
+  list: (values = {}) => call("GET", `/v1/productions${query(values)}`),
+  get: (id) => call("GET", at("productions", id)),
+  create: (body) => call("POST", "/v1/productions", body),
+  events: (id, after) => call("GET", at("productions", id, `/events${query({ after, limit: 500 })}`)),
+  /** @param {string} id @param {"script"|"stills"|"shots"|null} stopAfter */
+  resume: (id, stopAfter) => call("POST", at("productions", id, "/resume"), compact({ stop_after: stopAfter })),
+  stop: (id) => call("POST", at("productions", id, "/stop")),
+  order: (id, order) => call("POST", at("productions", id, "/order"), { order }),
+  retake: (id, shot) => call("POST", shotAt(id, shot, "retake"), {}),
+  accept: (id, shot, take) => call("POST", shotAt(id, shot, "accept"), { take }),
+  lock: (id, shot, locked) => call("POST", shotAt(id, shot, "lock"), { locked }),
+  reword: (id, shot, prompt) => call("POST", shotAt(id, shot, "reword"), { prompt }),
+  remove: (id) => call("DELETE", at("productions", id)),
+  stillUrl: (id, shot, stamp) => ROOT + shotAt(id, shot, `still${query({ t: stamp })}`),
+  filmUrl: (id, format) => ROOT + at("productions", id, `/film?format=${format}`),
+};
+
 export const files = {
   /** @returns {Promise<{id: string, filename: string, width: number, height: number, frames: number, fps: number}>} */
   upload: (blob, name) => call("POST", "/v1/files", form(blob, name)),

@@ -2,7 +2,7 @@
 import { signal, effect } from "./ui.js";
 
 /** How many ids an address may have after each room. */
-const MOST_IDS = { create: 0, gallery: 1, edit: 2, world: 2, cutting: 0, storyboard: 0, models: 1, settings: 0 };
+const MOST_IDS = { create: 0, gallery: 1, edit: 2, world: 2, cutting: 0, storyboard: 1, models: 1, settings: 0 };
 
 /** Where an address leads. room: null where there is no such page. @param {string} hash */
 export function read(hash) {

@@ -1,0 +1,155 @@
+"""What is decided about a production: which take of each shot is used, what is locked, reworded, reordered, filmed again.
+
+Where script, decisions, takes and log are kept is for subclasses: a folder (`kinema.director.production`), or a server's store.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from kinema.director.retakes import Spent, TakeRecord
+from kinema.director.script import Script, Shot, script_from
+from kinema.errors import InputError
+from kinema.media import Clip
+
+
+class ProductionRecord:
+    """A script with what is decided about its shots.
+
+    Args:
+        script: What is filmed.
+        state: {"model": name, "shots": {id: decisions}}.
+
+    Attributes:
+        script: What is filmed.
+    """
+
+    def __init__(self, script: Script, state: dict[str, Any]) -> None:
+        self.script = script
+        self._state = state
+
+    @property
+    def state(self) -> dict[str, Any]:
+        """The model, and what is decided about the shots."""
+        return dict(self._state)
+
+    # -- storage ---------------------------------------------------------------------------------------------------------
+
+    def takes(self, shot: str) -> list[TakeRecord]:
+        """The takes of a shot that were filmed and checked, in order."""
+        raise NotImplementedError
+
+    def take_path(self, shot: str, number: int) -> Path:
+        """The file of a take."""
+        raise NotImplementedError
+
+    def log(self, what: str, shot: str = "", take: int | None = None, why: str = "") -> None:
+        """Add a line to the log."""
+        raise NotImplementedError
+
+    def _save_state(self) -> None:
+        raise NotImplementedError
+
+    def _save_script(self) -> None:
+        raise NotImplementedError
+
+    def open_take(self, shot: str, number: int) -> Clip:
+        """The film of a take, as its file has it."""
+        return Clip.open(self.take_path(shot, number))
+
+    @property
+    def model(self) -> str:
+        """The name of the model that films."""
+        return str(self._state["model"])
+
+    def spent(self, shot: str) -> Spent:
+        """What the production has cost. shot: the one that is filmed now."""
+        all_takes = {one.id: self.takes(one.id) for one in self.script.shots}
+        return Spent(
+            takes=sum(len(takes) for takes in all_takes.values()),
+            seconds=sum(take.film_s for takes in all_takes.values() for take in takes),
+            waiting=sum(not takes for id, takes in all_takes.items() if id != shot),
+        )
+
+    # -- decisions -------------------------------------------------------------------------------------------------------
+
+    def _entry(self, shot: str) -> dict[str, Any]:
+        entry = self._state["shots"].get(shot, {})
+        return entry if isinstance(entry, dict) else {}
+
+    def _set(self, shot: str, **values: Any) -> None:
+        shots = {**self._state["shots"], shot: {**self._entry(shot), **values}}
+        self._state = {**self._state, "shots": shots}
+        self._save_state()
+
+    def used(self, shot: str) -> int | None:
+        """The number of the take that is used. None: the shot is not done."""
+        number = self._entry(shot).get("used")
+        return number if isinstance(number, int) else None
+
+    def is_locked(self, shot: str) -> bool:
+        """Whether a shot may not be filmed again."""
+        return bool(self._entry(shot).get("locked"))
+
+    def allowed(self, shot: str) -> int:
+        """How many takes of a shot there may be in all."""
+        return self.script.production.budget.per_shot + int(self._entry(shot).get("more", 0))
+
+    def use(self, shot: str, number: int, why: str) -> None:
+        """Use a take. InputError: there is no such take."""
+        if not 1 <= number <= len(self.takes(shot)):
+            raise InputError(f"shot {shot!r} has no take {number}: expected 1 to {len(self.takes(shot))}")
+        self._set(shot, used=number)
+        self.log("accepted", shot, number, why)
+
+    def lock(self, shot: str, *, is_locked: bool = True) -> None:
+        """Keep a shot as it is, or let it be filmed again. InputError: it is not done."""
+        self.script.index_of(shot)
+        if is_locked and self.used(shot) is None:
+            raise InputError(f"shot {shot!r} has no take to lock: film it first")
+        self._set(shot, locked=is_locked)
+        self.log("locked" if is_locked else "unlocked", shot)
+
+    def retake(self, shot: str, takes: int | None = None) -> None:
+        """Film a shot again: so many further takes at most, by default as many as any shot has. InputError: it is locked."""
+        self.script.index_of(shot)
+        if self.is_locked(shot):
+            raise InputError(f"shot {shot!r} is locked: unlock it first")
+        more = len(self.takes(shot)) + (takes or self.script.production.budget.per_shot)
+        self._set(shot, used=None, more=more - self.script.production.budget.per_shot, again=len(self.takes(shot)))
+        self.log("reopened", shot)
+
+    def reopened_after(self, shot: str) -> int:
+        """How many takes a shot had when it was opened again; those are judged no more by whether they passed."""
+        return int(self._entry(shot).get("again", 0))
+
+    def reword(self, shot: str, prompt: str) -> None:
+        """Film a shot again by other words. InputError: it is locked, or the words are none."""
+        if self.is_locked(shot):
+            raise InputError(f"shot {shot!r} is locked: unlock it first")
+        old = self.script.shots[self.script.index_of(shot)]
+        self._replace_script(self.script.with_shot(old.model_copy(update={"prompt": prompt})))
+        self.retake(shot)
+
+    def reorder(self, ids: list[str]) -> None:
+        """Put the shots into another order; no shot is filmed again. InputError: not each shot once, or one before what it goes on
+        from."""
+        shots = {shot.id: shot for shot in self.script.shots}
+        if sorted(ids) != sorted(shots):
+            raise InputError(f"the order {','.join(ids)}: expected each of {','.join(shots)} once")
+        self._replace_script(self.script.model_copy(update={"shots": tuple(shots[id] for id in ids)}))
+        self.log("reordered", why=",".join(ids))
+
+    def _replace_script(self, script: Script) -> None:
+        self.script = script_from(json.loads(script.to_json()))
+        self._save_script()
+
+    def before(self, shot: Shot) -> Shot | None:
+        """The shot before a shot in the film, if both are of one scene."""
+        index = self.script.index_of(shot.id)
+        if shot.goes_on_from is not None:
+            return self.script.shots[self.script.index_of(shot.goes_on_from)]
+        earlier = self.script.shots[index - 1] if index else None
+        return earlier if earlier is not None and earlier.scene == shot.scene else None

@@ -1,0 +1,173 @@
+"""The storyboard in a browser: a story is planned, filmed, looked at, decided on and exported; the server holds all of it."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+
+pytest.importorskip("playwright", reason="needs playwright: pip install -e '.[dev]'")
+
+from playwright.sync_api import Page, expect
+from tests.e2e.browser import PHONE, go, signed_in
+from tests.e2e.conftest import Opens, Running, until
+
+SCRIPT: dict[str, Any] = {
+    "production": {"title": "The box", "size": "64x64", "fps": 8, "budget": {"per_shot": 1}},
+    "cast": [{"id": "ball", "name": "the ball", "look": "a red ball", "identity": {"kind": "ball", "color": "red"}}],
+    "shots": [
+        {"id": "roll", "prompt": "a red ball rolls right", "seconds": 0.5, "cast": ["ball"],
+         "events": [{"kind": "moves", "who": "ball", "direction": "right"}]},
+        {"id": "stop", "prompt": "a red ball stops", "seconds": 0.5, "cast": ["ball"], "goes_on_from": "roll",
+         "dialogue": [{"who": "Ball", "text": "Ouch."}]},
+        {"id": "end", "prompt": "a red ball falls", "seconds": 0.5, "cast": ["ball"], "scene": "2"},
+    ],
+}  # fmt: skip
+
+
+def make(server: Running, **given: Any) -> str:
+    with server.http() as client:
+        answer = client.post("/v1/productions", json={"script": SCRIPT, "stop_after": "script", **given})
+    assert answer.status_code == 200, answer.text
+    return str(answer.json()["id"])
+
+
+def get(server: Running, id: str) -> dict[str, Any]:
+    with server.http() as client:
+        return dict(client.get(f"/v1/productions/{id}").json())
+
+
+def filmed(server: Running) -> str:
+    """A production whose film is there."""
+    id = make(server, stop_after=None)
+    until(lambda: get(server, id)["status"] == "completed")
+    return id
+
+
+def test_a_story_is_planned_and_seen_before_it_is_filmed(studio: Page, server: Running) -> None:
+    """The script stands beside cards with their first pictures; what is not filmed as written is said; nothing is in the queue."""
+    studio.get_by_test_id("nav-storyboard").click()
+    studio.get_by_test_id("story").fill("A small red ball rolls right. A blue box falls.")
+    studio.get_by_test_id("story-title").fill("My story")
+    studio.get_by_test_id("plan-story").click()
+    expect(studio.get_by_test_id("production-title")).to_have_text("My story")
+    expect(studio.get_by_test_id("production-status")).to_have_text("planned")
+    cards = studio.get_by_test_id("shot")
+    expect(cards).to_have_count(2)
+    expect(studio.get_by_test_id("production-script")).to_contain_text("A small red ball rolls right.")
+    expect(studio.get_by_test_id("production-notes")).to_contain_text("small")
+    still = cards.first.locator("img")
+    until(lambda: bool(still.evaluate("image => image.complete && image.naturalWidth > 0")))
+    id = studio.url.rpartition("/")[2]
+    assert get(server, id)["making"] is None
+    studio.get_by_test_id("all-productions").click()
+    expect(studio.get_by_test_id("production-link").first).to_contain_text("My story")
+    expect(studio.get_by_test_id("story")).to_have_value("")
+    go(studio, "storyboard", id)
+    studio.get_by_test_id("delete-production").click()
+    studio.get_by_test_id("delete-production-yes").click()
+    expect(studio.get_by_test_id("plan-story")).to_be_visible()
+    with server.http() as client:
+        assert client.get(f"/v1/productions/{id}").status_code == 404
+
+
+def test_a_reload_in_the_middle_goes_on(studio: Page, server: Running) -> None:
+    id = make(server)
+    go(studio, "storyboard", id)
+    studio.get_by_test_id("film-production").click()
+    expect(studio.get_by_test_id("production-status")).to_have_text("being filmed")
+    studio.reload()
+    expect(studio.get_by_test_id("production-status")).to_have_text("done", timeout=120_000)
+    expect(studio.get_by_test_id("production-film")).to_be_visible()
+    expect(studio.get_by_test_id("take")).to_have_count(3)
+    assert [len(shot["takes"]) for shot in get(server, id)["shots"]] == [1, 1, 1]
+
+
+def test_takes_are_looked_at_and_decided_on(studio: Page, server: Running) -> None:
+    """A badge opens its frame; words, order, locks, takes; the film is cut anew; other shots keep their takes."""
+    id = filmed(server)
+    go(studio, "storyboard", id)
+    cards = studio.get_by_test_id("shot")
+    expect(cards).to_have_count(3)
+    before = get(server, id)
+    badge = cards.first.get_by_test_id("check").first
+    badge.click()
+    expect(studio.get_by_test_id("check-saw")).to_contain_text(before["shots"][0]["takes"][0]["checks"][0]["saw"])
+    expect(studio.get_by_test_id("take-dialog").locator("video")).to_be_visible()
+    studio.get_by_test_id("dialog-close").click()
+
+    cards.first.get_by_test_id("shot-lock").click()
+    expect(cards.first.get_by_test_id("shot-text")).to_be_disabled()
+    expect(cards.first.get_by_test_id("shot-retake")).to_have_count(0)
+    cards.first.get_by_test_id("shot-lock").click()
+    expect(cards.first.get_by_test_id("shot-text")).to_be_enabled()
+
+    cards.last.get_by_test_id("shot-retake").click()
+    expect(cards.last.get_by_test_id("take")).to_have_count(2, timeout=120_000)
+    expect(studio.get_by_test_id("production-status")).to_have_text("done", timeout=120_000)
+    cards.last.get_by_test_id("take").first.click()
+    cards.last.get_by_test_id("shot-accept").click()
+    expect(studio.get_by_test_id("film-old")).to_be_visible()
+
+    cards.last.get_by_test_id("shot-earlier").click()
+    expect(cards.nth(1)).to_have_attribute("data-id", "end")
+    cards.first.get_by_test_id("shot-text").fill("a red ball rolls left")
+    cards.first.get_by_test_id("shot-reword").click()
+    expect(studio.get_by_test_id("production-status")).to_have_text("planned")
+    studio.get_by_test_id("film-production").click()
+    expect(studio.get_by_test_id("production-status")).to_have_text("done", timeout=120_000)
+    after = {shot["id"]: shot for shot in get(server, id)["shots"]}
+    assert after["roll"]["prompt"] == "a red ball rolls left" and after["roll"]["used"] == 2 and after["end"]["used"] == 1
+    assert after["stop"]["takes"] == before["shots"][1]["takes"]
+    studio.get_by_test_id("production-log").locator("summary").click()
+    expect(studio.get_by_test_id("production-log")).to_contain_text("reordered")
+
+
+def test_a_film_is_exported(studio: Page, server: Running) -> None:
+    go(studio, "storyboard", filmed(server))
+    for format in ("mp4", "otio", "edl", "srt", "zip"):
+        with studio.expect_download() as download:
+            studio.get_by_test_id(f"export-{format}").click()
+        assert download.value.suggested_filename == f"The box.{format}"
+
+
+def test_cards_become_a_production(studio: Page, server: Running) -> None:
+    """What is laid out in cards is kept on the server as shots that go on from each other."""
+    go(studio, "storyboard", "cards")
+    cards = studio.get_by_test_id("story-card")
+    for i, text in enumerate(("a blue ball rolls left", "a blue ball stops")):
+        cards.nth(i).get_by_test_id("card-text").fill(text)
+        cards.nth(i).get_by_test_id("card-seconds").fill("0.5")
+    studio.get_by_test_id("plan-board").click()
+    expect(studio.get_by_test_id("shot")).to_have_count(2)
+    shots = get(server, studio.url.rpartition("/")[2])["script"]["shots"]
+    assert [shot["prompt"] for shot in shots] == ["a blue ball rolls left", "a blue ball stops"]
+    assert [shot["seconds"] for shot in shots] == [0.5, 0.5] and shots[1]["goes_on_from"] == "s1"
+
+
+def test_a_production_on_a_phone(opens: Opens, server: Running) -> None:
+    """Nothing is wider than the screen, and what is pressed is large enough."""
+    id = filmed(server)
+    page = signed_in(opens(viewport=PHONE, has_touch=True, is_mobile=True), server)
+    for parts in (("storyboard",), ("storyboard", id)):
+        go(page, *parts)
+        expect(page.get_by_test_id("plan-story" if len(parts) == 1 else "shots")).to_be_visible()
+        assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
+    page.get_by_test_id("shot").first.get_by_test_id("check").first.tap()
+    expect(page.get_by_test_id("check-saw")).to_be_visible()
+
+
+def test_another_key_sees_no_production(opens: Opens, server: Running) -> None:
+    id = make(server)
+    with server.http() as client:
+        key = client.post("/v1/keys", json={"name": "guest of productions"}).json()["key"]
+    window = opens()
+    window.provoked.append(r"404 GET .*/v1/productions/")
+    guest = Running(process=server.process, url=server.url, key=key, data=server.data, log=server.log)
+    page = signed_in(window, guest)
+    go(page, "storyboard")
+    expect(page.get_by_test_id("empty")).to_contain_text("No production yet")
+    go(page, "storyboard", id)
+    expect(page.get_by_test_id("empty")).to_contain_text("No such production")
+    expect(page).to_have_title(re.compile("Storyboard"))
