@@ -94,6 +94,7 @@ def test_a_reload_in_the_middle_goes_on(studio: Page, server: Running) -> None:
     assert [len(shot["takes"]) for shot in get(server, id)["shots"]] == [1, 1, 1]
 
 
+@pytest.mark.slow
 def test_takes_are_looked_at_and_decided_on(studio: Page, server: Running) -> None:
     """A badge opens its frame; words, order, locks, takes; the film is cut anew; other shots keep their takes."""
     id = filmed(server)

@@ -180,6 +180,7 @@ def test_it_stops_where_a_person_wants_to_look(site: Site) -> None:
     assert site.post(made["id"], "resume")["making"]["kind"] == "cut"
 
 
+@pytest.mark.slow
 def test_decisions_change_nothing_else(site: Site) -> None:
     """Retake, accept, lock, reword and order: other shots keep their takes to the byte; versions keep two people apart."""
     made = site.make()
