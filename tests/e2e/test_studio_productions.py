@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from typing import Any
 
 import pytest
@@ -40,9 +41,18 @@ def get(server: Running, id: str) -> dict[str, Any]:
 
 def filmed(server: Running) -> str:
     """A production whose film is there."""
-    id = make(server, stop_after=None)
-    until(lambda: get(server, id)["status"] == "completed")
+    id, end = make(server, stop_after=None), time.monotonic() + 180
+    while (status := get(server, id)["status"]) == "filming":
+        assert time.monotonic() < end, "it never came to an end"
+        time.sleep(0.1)
+    assert status == "completed"
     return id
+
+
+@pytest.fixture(scope="module")
+def film(server: Running) -> str:
+    """A production whose film is there, to be looked at only."""
+    return filmed(server)
 
 
 def test_a_story_is_planned_and_seen_before_it_is_filmed(studio: Page, server: Running) -> None:
@@ -84,6 +94,7 @@ def test_a_reload_in_the_middle_goes_on(studio: Page, server: Running) -> None:
     assert [len(shot["takes"]) for shot in get(server, id)["shots"]] == [1, 1, 1]
 
 
+@pytest.mark.slow
 def test_takes_are_looked_at_and_decided_on(studio: Page, server: Running) -> None:
     """A badge opens its frame; words, order, locks, takes; the film is cut anew; other shots keep their takes."""
     id = filmed(server)
@@ -91,9 +102,11 @@ def test_takes_are_looked_at_and_decided_on(studio: Page, server: Running) -> No
     cards = studio.get_by_test_id("shot")
     expect(cards).to_have_count(3)
     before = get(server, id)
-    badge = cards.first.get_by_test_id("check").first
-    badge.click()
-    expect(studio.get_by_test_id("check-saw")).to_contain_text(before["shots"][0]["takes"][0]["checks"][0]["saw"])
+    checks = before["shots"][0]["takes"][0]["checks"]
+    index, check = next((i, one) for i, one in enumerate(checks) if one["frames"])
+    cards.first.get_by_test_id("check").nth(index).click()
+    expect(studio.get_by_test_id("check-saw")).to_contain_text(check["saw"])
+    expect(studio.get_by_test_id("timecode").last).to_contain_text(f"{check['frames'][0] / 8:05.2f}")
     expect(studio.get_by_test_id("take-dialog").locator("video")).to_be_visible()
     studio.get_by_test_id("dialog-close").click()
 
@@ -124,8 +137,8 @@ def test_takes_are_looked_at_and_decided_on(studio: Page, server: Running) -> No
     expect(studio.get_by_test_id("production-log")).to_contain_text("reordered")
 
 
-def test_a_film_is_exported(studio: Page, server: Running) -> None:
-    go(studio, "storyboard", filmed(server))
+def test_a_film_is_exported(studio: Page, film: str) -> None:
+    go(studio, "storyboard", film)
     for format in ("mp4", "otio", "edl", "srt", "zip"):
         with studio.expect_download() as download:
             studio.get_by_test_id(f"export-{format}").click()
@@ -146,16 +159,17 @@ def test_cards_become_a_production(studio: Page, server: Running) -> None:
     assert [shot["seconds"] for shot in shots] == [0.5, 0.5] and shots[1]["goes_on_from"] == "s1"
 
 
-def test_a_production_on_a_phone(opens: Opens, server: Running) -> None:
-    """Nothing is wider than the screen, and what is pressed is large enough."""
-    id = filmed(server)
+def test_a_production_on_a_phone(opens: Opens, server: Running, film: str) -> None:
+    """Nothing is wider than the screen, and a badge opens its frame."""
     page = signed_in(opens(viewport=PHONE, has_touch=True, is_mobile=True), server)
-    for parts in (("storyboard",), ("storyboard", id)):
+    for parts in (("storyboard",), ("storyboard", film)):
         go(page, *parts)
         expect(page.get_by_test_id("plan-story" if len(parts) == 1 else "shots")).to_be_visible()
         assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
     page.get_by_test_id("shot").first.get_by_test_id("check").first.tap()
     expect(page.get_by_test_id("check-saw")).to_be_visible()
+    box = page.get_by_test_id("take-player").bounding_box()
+    assert box is not None and box["x"] + box["width"] <= PHONE["width"], "the film is not cut off"
 
 
 def test_another_key_sees_no_production(opens: Opens, server: Running) -> None:

@@ -172,9 +172,15 @@ def test_it_stops_where_a_person_wants_to_look(site: Site) -> None:
     assert site.client.get(f"/v1/productions/{made['id']}/film").status_code == 409
     assert site.post(made["id"], "resume")["making"]["kind"] == "cut"
     site.work()
-    assert site.get(made["id"])["status"] == "completed"
+    done = site.get(made["id"])
+    assert done["status"] == "completed"
+    site.client.delete(f"/v1/videos/{done['film']}")
+    gone = site.get(made["id"])
+    assert gone["status"] == "filmed" and gone["film"] is None, "a film that was deleted can be cut again"
+    assert site.post(made["id"], "resume")["making"]["kind"] == "cut"
 
 
+@pytest.mark.slow
 def test_decisions_change_nothing_else(site: Site) -> None:
     """Retake, accept, lock, reword and order: other shots keep their takes to the byte; versions keep two people apart."""
     made = site.make()

@@ -28,7 +28,7 @@ from kinema.server.storage.job_rows import (
 )
 from kinema.server.storage.ledger import add_to_ledger, check_quota
 from kinema.server.storage.retention import AUDIT_S, REPEATED_S, RETAINED_S
-from kinema.server.storage.tables import AT_ONCE, BROUGHT, audit, facts, files, jobs, keys, repeats, takes
+from kinema.server.storage.tables import AT_ONCE, BROUGHT, audit, facts, files, jobs, keys, productions, repeats, takes
 
 CLOSE = 1e-3
 """Places closer than this are renumbered."""
@@ -278,6 +278,7 @@ def _remove(db: Connection, which: ColumnElement[bool]) -> Removed:
         part = ids[start : start + 500]
         db.execute(jobs.delete().where(jobs.c.id.in_(part)))
         db.execute(repeats.delete().where(repeats.c.job.in_(part)))
+        db.execute(productions.update().where(productions.c.film.in_(part)).values(film=None, film_edit=None))
     brought = {id for job in unused for id in files_of(job.request)}
     lost = [id for id in sorted(brought) if _is_left_behind(db, id)]
     for id in lost:

@@ -75,7 +75,7 @@ class Productions:
                 productions.insert().values(
                     id=id, key_id=new.key_id, created_at=now, updated_at=now, version=0, title=script.production.title,
                     story=new.story, script=json.loads(script.to_json()), state={"model": new.model, "shots": {}},
-                    notes=list(new.notes), status="planned", stop_after=new.stop_after,
+                    notes=list(new.notes), stop_after=new.stop_after,
                 )
             )  # fmt: skip
             production = self._load(db, id, None)

@@ -133,7 +133,7 @@ class StoredProduction(ProductionRecord):
     def save(self, db: Connection, now: float) -> None:
         """Write all that has changed, as the next version."""
         values = {
-            "script": json.loads(self.script.to_json()), "state": self._state, "status": self.status, "job": self.job,
+            "script": json.loads(self.script.to_json()), "state": self._state, "job": self.job,
             "film": self.film, "film_edit": self.film_edit, "stop_after": self.stop_after, "error_code": self.error[0],
             "error_message": self.error[1], "version": self.row.version + 1, "updated_at": now,
         }  # fmt: skip

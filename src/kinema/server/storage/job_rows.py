@@ -106,7 +106,7 @@ def fail_job(db: Connection, now: float, job: Row[Any], code: str, message: str)
 def _stop_production(db: Connection, now: float, job: str, code: str, message: str) -> None:
     """Let the production that waits for a job wait for a person instead."""
     for row in db.execute(select(productions.c.id, productions.c.version).where(productions.c.job == job)).all():
-        stopped = {"job": None, "status": "failed", "error_code": code, "error_message": message}
+        stopped = {"job": None, "error_code": code, "error_message": message}
         changed = {"version": row.version + 1, "updated_at": now}
         db.execute(productions.update().where(productions.c.id == row.id).values(**stopped, **changed))
         db.execute(production_events.insert().values(production=row.id, at=now, what="stopped", why=message))

@@ -300,7 +300,6 @@ productions = Table(
     Column("script", JSON, nullable=False),
     Column("state", JSON, nullable=False),
     Column("notes", JSON, nullable=False),
-    Column("status", String(16), nullable=False),
     Column("stop_after", String(16)),
     Column("job", String(40)),
     Column("film", String(40)),

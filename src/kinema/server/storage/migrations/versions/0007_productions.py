@@ -22,7 +22,6 @@ def upgrade() -> None:
         sa.Column("script", sa.JSON(), nullable=False),
         sa.Column("state", sa.JSON(), nullable=False),
         sa.Column("notes", sa.JSON(), nullable=False),
-        sa.Column("status", sa.String(length=16), nullable=False),
         sa.Column("stop_after", sa.String(length=16), nullable=True),
         sa.Column("job", sa.String(length=40), nullable=True),
         sa.Column("film", sa.String(length=40), nullable=True),
