@@ -63,6 +63,10 @@ class StorageError(KinemaError):
     """Object storage does not answer, or refuses to be read or written; the request may be right."""
 
 
+class DivergedError(KinemaError):
+    """A training whose loss is no number any more."""
+
+
 class EngineError(KinemaError):
     """A model's own code, or a server that films for this one, failed; the request may be right.
 

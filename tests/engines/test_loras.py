@@ -13,7 +13,7 @@ from tests.engines.loras import make_lora
 from kinema.engines import FilmRequest
 from kinema.engines.diffusers.engine import DiffusersEngine
 from kinema.engines.protocol import Lora
-from kinema.engines.registry import ModelEntry
+from kinema.engines.registry import ModelEntry, check_lora
 from kinema.errors import InputError
 
 
@@ -67,3 +67,13 @@ def test_requests_ask_for_a_lora_by_its_name(tiny: Callable[[str], Path], lora: 
     engine = DiffusersEngine(ModelEntry(name="wan", source=str(tiny("wan")), lora_files={"film": lora}), device="cpu")
     assert engine.capabilities.lora_names == ("film",)
     assert (film(engine, Lora(source="film", scale=0.5)) == film(engine, Lora(source=lora, scale=0.5))).all()
+
+
+def test_a_lora_that_is_no_file_is_named_before_anything_is_loaded() -> None:
+    for lora, message in (
+        (Lora(source="nope.safetensors"), "there is no such file"), (Lora(source="./a/b"), "there is no such file"),
+        (Lora(source="owner/name", scale=float("nan")), "is no number"),
+    ):  # fmt: skip
+        with pytest.raises(InputError, match=message):
+            check_lora(lora)
+    check_lora(Lora(source="owner/name"))

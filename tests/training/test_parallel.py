@@ -3,6 +3,7 @@ killed ends the others."""
 
 from __future__ import annotations
 
+import argparse
 import importlib.util
 import json
 import multiprocessing
@@ -20,6 +21,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from kinema.cli.main import main
+from kinema.cli.train import _command
 from kinema.datasets.clip_batches import ClipBatch
 from kinema.devices import use_one_thread_if_forked
 from kinema.errors import InputError
@@ -253,6 +255,14 @@ def test_options_of_ranks_are_of_world_and_video_alone(tmp_path: Path, capsys: p
 
 
 @pytest.mark.skipif(importlib.util.find_spec("tensorboard") is not None, reason="tensorboard is installed")
+def test_the_words_of_ranks_are_those_of_the_command() -> None:
+    """Zeros too, which are refused there as they are without ranks."""
+    given = argparse.Namespace(
+        command="train", recipe="video", run=None, nproc=2, minutes=0.0, batch=0, size=None, recompute=True
+    )
+    assert _command(given) == ["train", "video", "--minutes", "0.0", "--batch", "0", "--recompute"]
+
+
 def test_a_board_without_tensorboard_says_what_to_install(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="pip install tensorboard"):
         open_board(tmp_path)

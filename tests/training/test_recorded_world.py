@@ -24,7 +24,7 @@ from kinema.datasets.folder_lock import locked
 from kinema.datasets.lerobot import Dataset
 from kinema.datasets.recorder import record
 from kinema.envs.recorded import RecordedEnv, RecordedVectorEnv, RecordedWorld, recorded_model
-from kinema.errors import InputError, MediaError, ModelError, OutputError
+from kinema.errors import DivergedError, InputError, MediaError, ModelError, OutputError
 from kinema.inference.dit_rollout import predict_frame
 from kinema.inference.rollout import split_frames
 from kinema.models.dit_model import DiTModel
@@ -435,3 +435,32 @@ def test_a_world_model_does_not_film_and_says_what_it_is_for(world: Path, capsys
     assert main(["generate", "a red ball", "--model", str(world)]) == 2
     said = capsys.readouterr().err
     assert f"world model of CartPole-v1, not one that films: step into it with kinema play {world}" in said
+
+
+def test_a_world_without_attention_along_time_is_saved_and_opened(recorded: Path, tmp_path: Path) -> None:
+    made = train_world(recorded, out=tmp_path / "run", steps=1, recipe=replace(PLAIN, time_every=3))
+    world = RecordedWorld(made, seed=1)
+    world.go(1)
+    again = RecordedWorld.open(world.save(tmp_path / "cart.kinema"))
+    assert np.array_equal(again.go(1).frame, world.go(1).frame)
+    with pytest.raises(InputError, match="at least 1, or None"):
+        world.clip(0)
+
+
+def test_a_checkpoint_with_damaged_bytes_is_refused(recorded: Path, tmp_path: Path) -> None:
+    train_world(recorded, out=tmp_path / "r", steps=1, recipe=PLAIN)
+    path = tmp_path / "r" / checkpoint.NAME
+    content = bytearray(path.read_bytes())
+    middle = len(content) // 2
+    content[middle : middle + 200] = bytes(200 * [255])
+    path.write_bytes(content)
+    with pytest.raises(InputError, match="is damaged"):
+        train_world(recorded, out=tmp_path / "r", steps=2, resume=True, recipe=PLAIN)
+
+
+def test_a_loss_that_is_no_number_ends_a_run_in_one_line(recordings: Recordings, recorded: Path, tmp_path: Path) -> None:
+    trainer = trainer_of(recordings, recorded, tmp_path)
+    assert trainer.model.video_out.bias is not None
+    trainer.model.video_out.bias.data += float("nan")
+    with pytest.raises(DivergedError, match="the loss is no number at step 0"):
+        trainer.one_step()

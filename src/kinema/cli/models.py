@@ -145,7 +145,7 @@ def _add(arguments: argparse.Namespace) -> int:
     or the address of a server with /v1/videos."""
     from kinema.engines.licenses import terms_of
     from kinema.engines.opening import absolute, capabilities_for, entry_of_source
-    from kinema.engines.registry import ModelEntry, entries, parse_lora, save_entry
+    from kinema.engines.registry import ModelEntry, check_lora, entries, parse_lora, save_entry
     from kinema.models.hub import available_models
 
     source = arguments.source
@@ -165,6 +165,8 @@ def _add(arguments: argparse.Namespace) -> int:
         lora_files=dict(map(_offered, arguments.offer_lora)), upstream_model=arguments.upstream_model,
         key_variable=arguments.key_variable, lost=arguments.lost, idempotent=arguments.idempotent,
     )  # fmt: skip
+    for lora in entry.loras:
+        check_lora(lora)
     entry = absolute(entry)
     one = capabilities_for(entry)
     if one.license.must_accept and not arguments.accept_license:

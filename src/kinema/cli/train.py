@@ -156,7 +156,7 @@ def _command(arguments: argparse.Namespace) -> list[str]:
     """The words of the same command without --nproc."""
     words = ["train", arguments.recipe]
     for name, value in vars(arguments).items():
-        if value in (None, False) or name in ("command", "recipe", "run", "nproc"):
+        if value is None or value is False or name in ("command", "recipe", "run", "nproc"):
             continue
         words += [f"--{name}"] if value is True else [f"--{name}", str(value)]
     return words

@@ -78,5 +78,11 @@ def _check_folder(entry: ModelEntry) -> None:
 
 
 def absolute(entry: ModelEntry) -> ModelEntry:
-    """The entry with the whole path of its folder, so that it is found from everywhere."""
-    return entry if entry.is_upstream else replace(entry, source=str(Path(entry.source).resolve()))
+    """The entry with the whole paths of its folder and of its LoRA files, so that they are found from everywhere."""
+    if entry.is_upstream:
+        return entry
+    loras = tuple(
+        replace(lora, source=str(Path(lora.source).resolve())) if Path(lora.source).exists() else lora
+        for lora in entry.loras
+    )
+    return replace(entry, source=str(Path(entry.source).resolve()), loras=loras)

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import datetime
 import importlib
+import math
 import os
 import re
 import tomllib
@@ -149,6 +150,16 @@ def parse_lora(text: str) -> Lora:
         return Lora(source=source, scale=float(scale)) if sign and source else Lora(source=text)
     except ValueError:
         raise InputError(f"LoRA {text!r}: expected FILE or FILE=SCALE, such as film.safetensors=0.8") from None
+
+
+def check_lora(lora: Lora) -> None:
+    """InputError for a LoRA whose file is not there or whose weight is no number. Names on the hub have one slash and no ending."""
+    if not math.isfinite(lora.scale):
+        raise InputError(f"LoRA {lora.source}: its weight {lora.scale} is no number")
+    path = Path(lora.source)
+    named = lora.source.count("/") == 1 and not path.suffix and not lora.source.startswith((".", "/", "~"))
+    if not path.exists() and not named:
+        raise InputError(f"LoRA {lora.source}: there is no such file; name one, or OWNER/NAME on the hub")
 
 
 def registry_file() -> Path:

@@ -254,6 +254,8 @@ class RecordedWorld(RecordedVectorEnv):
     @float32_default()
     def clip(self, frames: int | None = None) -> Clip:
         """The last frames, without a state; None: all that are retained."""
+        if frames is not None and frames < 1:
+            raise InputError(f"{frames} frames: expected at least 1, or None for all")
         states = self._frame_states if frames is None else self._frame_states[-frames:]
         settings = {"layout": "world", "model": self.model.source, "seed": self.seed}
         return Clip(frames=self.pictures_of(states), fps=self.fps, settings=settings)

@@ -25,7 +25,7 @@ TORCH_FORMAT = 2
 
 def packed(frame_states: Sequence[FrameState]) -> dict[str, Any]:
     """Frame states as a few large tensors and plain lists, which save faster than many small tensors."""
-    remembered = [i for i, state in enumerate(frame_states) if state.kv is not None]
+    remembered = [i for i, state in enumerate(frame_states) if state.kv]
     caches = [kv for state in frame_states if (kv := state.kv) is not None]
     return {
         "time_s": [state.time_s for state in frame_states],

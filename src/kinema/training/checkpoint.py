@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -55,6 +56,12 @@ def load_checkpoint(folder: Path) -> dict[str, Any]:
         raise InputError(f"{path} cannot be read: {error.strerror}; name the --out folder of another run") from None
     try:
         with file:
+            if zipfile.is_zipfile(file):
+                with zipfile.ZipFile(file) as parts:
+                    damaged = parts.testzip()
+                if damaged is not None:
+                    raise ValueError(f"{damaged} is damaged")
+            file.seek(0)
             state = torch.load(file, map_location="cpu", weights_only=True)
     except Exception as error:  # foreign bytes make the unpickler raise errors of every class
         if isinstance(error, MemoryError) or "allocate memory" in str(error):

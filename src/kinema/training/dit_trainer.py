@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from kinema.autoencoder import VideoAutoencoder, fast_dtype
-from kinema.errors import InputError
+from kinema.errors import DivergedError, InputError
 from kinema.models.dit import DiT, DiTConfig, DiTInput
 from kinema.models.dit_model import DiTModel, DiTModelConfig
 from kinema.training import checkpoint
@@ -199,7 +199,10 @@ class DiTTrainer(TrainingLoop):
             self._speed.count(self._passes)
         losses = dict(zip(totals, self.ranks.mean(torch.stack(list(totals.values()))).tolist(), strict=True))
         if not math.isfinite(sum(losses.values())):
-            raise FloatingPointError(f"the loss is {losses} at step {self.step}; the last checkpoint is in {self.out}")
+            raise DivergedError(
+                f"the loss is no number at step {self.step} ({losses}); begin anew with another seed or lower rates: the"
+                f" checkpoint in {self.out} may be spoiled"
+            )
         with together():
             self.optimizer.step(self.rate())
         self._speed.end()
@@ -255,7 +258,9 @@ class DiTTrainer(TrainingLoop):
         """Go on from a checkpoint (`load_run`) of the same network, of any number of ranks; InputError where it does not fit."""
         with checkpoint.fitting(self.out):
             if DiTConfig.from_dict(state["config"]["network"]) != self.config.network:
-                raise InputError(f"{self.out} holds a run of another recording or size; name another folder")
+                raise InputError(
+                    f"{self.out} holds a run of another network; give the --size that it began with, or name another folder"
+                )
             if "sharded" in state:
                 self.optimizer.expect(stored_sizes(state["sharded"]), state["step"])
                 read_tensors(state["sharded"], self._tensors(), self.ranks)

@@ -22,6 +22,7 @@ from kinema.autoencoder import VideoAutoencoder, fast_dtype
 from kinema.datasets.episode_cache import EpisodeCache
 from kinema.diffusion.losses import crop_losses, losses, still_losses, total
 from kinema.diffusion.shortcut import shortcut_batch
+from kinema.errors import DivergedError
 from kinema.models.denoiser import Denoiser
 from kinema.models.hub import find, read_slot_config, read_weights
 from kinema.scene.schema import check_playground
@@ -182,12 +183,12 @@ class Trainer(TrainingLoop):
         self._unread.append((batch.kind, {name: value.detach() for name, value in parts.items()}))
 
     def read(self) -> None:
-        """Take the losses since the last reading into the running means; FloatingPointError where one is not a number."""
+        """Take the losses since the last reading into the running means; DivergedError where one is not a number."""
         for kind, parts in self._unread:
             for name, tensor in parts.items():
                 value = float(tensor)
                 if not np.isfinite(value):
-                    raise FloatingPointError(
+                    raise DivergedError(
                         f"the loss of {kind} {name} is {value} at step {self.step}; the last checkpoint is in {self.out}"
                     )
                 if name in SHOWN:

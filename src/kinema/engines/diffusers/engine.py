@@ -27,7 +27,7 @@ from kinema.engines.diffusers.families import Call, Family, family_of, from_bloc
 from kinema.engines.diffusers.folder import ModelFolder, read_folder
 from kinema.engines.diffusers.hooks import StepHooks
 from kinema.engines.protocol import Capabilities, FilmPlan, FilmRequest, License, Lora, Watch, Workflow, never
-from kinema.engines.registry import ModelEntry
+from kinema.engines.registry import ModelEntry, check_lora
 from kinema.errors import EngineError, InputError, ModelError
 from kinema.inference.pipeline import Progress
 from kinema.media import Clip
@@ -270,6 +270,8 @@ class DiffusersEngine:
         if self._adapters:
             pipeline.unload_lora_weights()
             self._adapters = ()
+        for lora in loras:
+            check_lora(lora)
         for i, lora in enumerate(loras):
             try:
                 pipeline.load_lora_weights(lora.source, adapter_name=f"lora{i}")
