@@ -13,6 +13,7 @@ from torch import Tensor
 import kinema
 from kinema.cli.main import main
 from kinema.datasets.clip_batches import ClipBatch
+from kinema.diffusion.flow import mean_one
 from kinema.errors import InputError
 from kinema.media import Clip
 from kinema.models.dit import DiTInput
@@ -77,7 +78,8 @@ def test_known_frames_are_shown_clean_and_not_asked_for() -> None:
         wrong_where_known = (level == 0)[..., None, None, None] * 100.0
         return {"video": batch.latents + wrong_where_known}
 
-    loss = film_loss(network, batch, level, torch.tensor([True, False]), noise, torch.device("cpu"))
+    weight = mean_one((level > 0).float())
+    loss = film_loss(network, batch, level, weight, torch.tensor([True, False]), noise, torch.device("cpu"))
     assert float(loss) == 0.0
     given = seen[0]
     assert torch.equal(given.video[0, 0], batch.latents[0, 0]) and torch.equal(given.video[0, 1], noise[0, 1])

@@ -191,7 +191,7 @@ def _is_model(folder: Path) -> bool:
 def is_dit_folder(folder: str | Path) -> bool:
     """Whether a folder holds a model of the general network."""
     try:
-        return (Path(folder) / WEIGHTS).exists() and "network" in json.loads((Path(folder) / CONFIG).read_text("utf-8"))
+        return (Path(folder) / WEIGHTS).exists() and "network" in parse_json((Path(folder) / CONFIG).read_text("utf-8"))
     except (OSError, ValueError, TypeError):
         return False
 
