@@ -102,7 +102,7 @@ def test_the_model_films_and_its_card_has_held_out_figures(film: Path, clips: Pa
 def test_a_run_goes_on_bit_for_bit_and_not_with_other_clips(clips: Path, tmp_path: Path) -> None:
     train_video(clips, out=tmp_path / "a", steps=4, recipe=RECIPE)
     train_video(clips, out=tmp_path / "b", steps=2, recipe=RECIPE)
-    train_video(clips, out=tmp_path / "b", steps=4, resume=True, recipe=RECIPE)
+    train_video(clips, out=tmp_path / "b", steps=4, resume=True)
     a, b = (checkpoint.load_checkpoint(tmp_path / name) for name in "ab")
     assert b["step"] == 4 and all(torch.equal(x, b["model"][name]) for name, x in a["model"].items())
     (clips / "0.txt").write_text("something else")
@@ -119,6 +119,7 @@ def test_bad_wishes_get_one_line(clips: Path, tmp_path: Path, capsys: pytest.Cap
     for arguments, message in (
         (["train", "video"], "needs --data DIR"),
         (["train", "video", "--data", str(clips), "--size", "M"], "expected one of nano, XXS, XS"),
+        (["train", "video", "--data", str(clips), "--camera", "top"], "goes with the recipe world"),
         (["train", "video", "--data", str(clips), "--steps", "0"], "0 steps: expected 1 or more"),
         (["train", "video", "--data", str(clips), "--resume", str(tmp_path)], "holds no checkpoint"),
     ):

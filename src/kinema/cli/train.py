@@ -183,7 +183,8 @@ def _common(arguments: argparse.Namespace, ranks: Ranks, device: str, line: Line
 def _settings(arguments: argparse.Namespace) -> dict[str, Any]:
     """Of the recipe, where the command says something."""
     values = {name: getattr(arguments, name) for name in ("size", "batch", "parallel", "accumulate")}
-    return {name: value for name, value in values.items() if value is not None} | {"recompute": arguments.recompute}
+    recompute = {"recompute": True} if arguments.recompute else {}
+    return {name: value for name, value in values.items() if value is not None} | recompute
 
 
 def _world(arguments: argparse.Namespace, ranks: Ranks, device: str, line: Line) -> str:
@@ -192,7 +193,7 @@ def _world(arguments: argparse.Namespace, ranks: Ranks, device: str, line: Line)
 
     folder = train_world(
         arguments.data,
-        recipe=WorldRecipe(**_settings(arguments)),
+        recipe=WorldRecipe(**given) if (given := _settings(arguments)) else None,
         camera=arguments.camera,
         **_common(arguments, ranks, device, line),
     )
@@ -203,9 +204,11 @@ def _video(arguments: argparse.Namespace, ranks: Ranks, device: str, line: Line)
     from kinema.training.film_lesson import FilmRecipe
     from kinema.training.films import train_video
 
-    folder = train_video(
-        arguments.data, recipe=FilmRecipe(**_settings(arguments)), **_common(arguments, ranks, device, line)
-    )
+    if arguments.camera is not None:
+        raise InputError("--camera goes with the recipe world, not with video")
+    given = _settings(arguments)
+    recipe = FilmRecipe(**given) if given else None
+    folder = train_video(arguments.data, recipe=recipe, **_common(arguments, ranks, device, line))
     return f"model written to {folder}; film with it: kinema generate 'words' --model {folder}"
 
 

@@ -7,9 +7,9 @@ import logging
 import math
 import os
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -38,7 +38,14 @@ from kinema.training.parallel import (
     whole_state,
 )
 from kinema.training.seeds import seeded
-from kinema.training.sharded_checkpoint import ShardedCheckpoints, drop_sharded, read_tensors, stored_sizes
+from kinema.training.sharded_checkpoint import (
+    ShardedCheckpoints,
+    drop_sharded,
+    holds_run,
+    load_run,
+    read_tensors,
+    stored_sizes,
+)
 
 log = logging.getLogger(__name__)
 
@@ -79,6 +86,19 @@ class DiTRecipe:
             raise InputError(f"precision {self.precision!r}: expected one of {', '.join(PRECISIONS)}")
         if self.accumulate < 1:
             raise InputError(f"accumulate {self.accumulate}: expected 1 or more")
+
+
+R = TypeVar("R", bound=DiTRecipe)
+
+
+def recipe_of_run(kind: type[R], out: Path) -> R:
+    """The recipe of the run in a folder, or the usual one where it has no checkpoint yet. InputError: the checkpoint is of another
+    kind of training."""
+    if not holds_run(out):
+        return kind()
+    names = {one.name for one in fields(kind)} - {"compile"}
+    with checkpoint.fitting(out):
+        return kind(**{name: value for name, value in load_run(out)["recipe"].items() if name in names})
 
 
 class Lesson(Protocol):

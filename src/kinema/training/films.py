@@ -27,7 +27,7 @@ from kinema.models.hub import save, weights_folder
 from kinema.text import default_encoder
 from kinema.training import checkpoint
 from kinema.training.board import open_board
-from kinema.training.dit_trainer import DiTTrainer, Estimator
+from kinema.training.dit_trainer import DiTTrainer, Estimator, recipe_of_run
 from kinema.training.film_lesson import ClipsLesson, FilmRecipe
 from kinema.training.length import check_minutes, check_steps, worth_compiling
 from kinema.training.parallel import ALONE, Ranks
@@ -75,13 +75,15 @@ def train_video(
 
     data: what `CaptionedClips.open` takes: a folder of videos with texts, WebDataset shards, a LeRobot dataset. minutes: of the
     training, besides those in which clips are encoded, once. With neither minutes nor steps, an hour, or what a resumed run was
-    given. resume: go on with the run in `out`. ranks: the processes that train together, all of which call this. tensorboard:
+    given. resume: go on with the run in `out`, by
+    its recipe unless another is given. ranks: the processes that train together, all of which call this. tensorboard:
     folder for the figures of each step.
 
     InputError: a batch that the ranks cannot share, a length that is none, clips that cannot be used or are not those that the run
     began with, a checkpoint of another run, or another run that is writing to `out`. OutputError: `out` cannot be written to.
     """
-    wish, out = recipe or FilmRecipe(), Path(out)
+    out = Path(out)
+    wish = recipe or (recipe_of_run(FilmRecipe, out) if resume else FilmRecipe())
     check_minutes(minutes)
     check_steps(steps)
     ranks.share(wish.accumulate).rows(wish.batch)

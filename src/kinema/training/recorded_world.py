@@ -28,7 +28,7 @@ from kinema.models.hub import save, weights_folder
 from kinema.training import checkpoint
 from kinema.training.autoencoder.fine_tune import fine_tune
 from kinema.training.board import open_board
-from kinema.training.dit_trainer import DiTTrainer
+from kinema.training.dit_trainer import DiTTrainer, recipe_of_run
 from kinema.training.length import check_minutes, check_steps, worth_compiling
 from kinema.training.parallel import ALONE, Ranks
 from kinema.training.recordings import SHORTEST, Recordings, RecordingsLesson, WorldRecipe, held_back, usable
@@ -188,7 +188,8 @@ def train_world(
     run began with, a checkpoint that is of another world or cannot be read, or another run that is writing to `out`. OutputError:
     `out` cannot be written to.
     """
-    wish, out = recipe or WorldRecipe(), Path(out)
+    out = Path(out)
+    wish = recipe or (recipe_of_run(WorldRecipe, out) if resume else WorldRecipe())
     wish = WorldRecipe(**python_values(asdict(wish)))
     check_minutes(minutes)
     check_steps(steps)
