@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from kinema.autoencoder import VideoAutoencoder, fast_dtype
 from kinema.errors import ModelError
@@ -76,31 +76,24 @@ class DiTModelConfig:
             raise ModelError(f"the model's config does not fit this version: {error}") from None
 
 
-class DiTModel:
-    """A general network with its autoencoder and text encoder."""
+class LoadedModel:
+    """What every model has: a network with its autoencoder and text encoder on a device."""
 
-    def __init__(
-        self, config: DiTModelConfig, network: DiT, autoencoder: VideoAutoencoder, *, device: str | torch.device = "cpu"
-    ) -> None:
-        self.config, self.autoencoder = config, autoencoder
-        self.source = config.name
+    def __init__(self, name: str, network: nn.Module, autoencoder: VideoAutoencoder, device: str | torch.device) -> None:
+        self.source = name
         """What `load` finds it by: the name of a shipped model, or a folder."""
-        self.device = torch.device(device)
+        self.autoencoder, self.device = autoencoder, torch.device(device)
         self.dtype = fast_dtype(self.device)
-        self.network = network.to(self.device, self.dtype).eval().requires_grad_(False)
+        self.parameters = sum(p.numel() for p in network.parameters())
+        """Number of parameters of the network."""
         self._text: TextEncoder | None = None
 
     def __repr__(self) -> str:
-        return f"DiTModel({self.config.name!r}, {self.parameters / 1e6:.1f}M parameters, {self.device})"
+        return f"{type(self).__name__}({self.source!r}, {self.parameters / 1e6:.1f}M parameters, {self.device})"
 
-    def __deepcopy__(self, memo: dict[int, Any]) -> DiTModel:
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
         """Itself: a model is never changed by use, and environments whose settings are copied share it."""
         return self
-
-    @property
-    def parameters(self) -> int:
-        """Number of parameters of the network."""
-        return sum(p.numel() for p in self.network.parameters())
 
     @property
     def text(self) -> TextEncoder:
@@ -112,6 +105,17 @@ class DiTModel:
     @text.setter
     def text(self, encoder: TextEncoder) -> None:
         self._text = encoder
+
+
+class DiTModel(LoadedModel):
+    """A general network with its autoencoder and text encoder."""
+
+    def __init__(
+        self, config: DiTModelConfig, network: DiT, autoencoder: VideoAutoencoder, *, device: str | torch.device = "cpu"
+    ) -> None:
+        super().__init__(config.name, network, autoencoder, device)
+        self.config = config
+        self.network = network.to(self.device, self.dtype).eval().requires_grad_(False)
 
     def encode_texts(self, texts: list[str]) -> tuple[Tensor, Tensor]:
         """States [B, L, text_dim] of texts and which of them are text [B, L]; those of "" are none."""

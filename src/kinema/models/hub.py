@@ -20,16 +20,15 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from kinema.autoencoder import VideoAutoencoder, fast_dtype, load_autoencoder
+from kinema.autoencoder import VideoAutoencoder, load_autoencoder
 from kinema.canvas.canvas import TextCondition
 from kinema.devices import AUTO, float32_default, kept_rng, resolve_device
 from kinema.errors import InputError, ModelError, OutputError
 from kinema.models.config import DenoiserConfig
 from kinema.models.denoiser import Denoiser
 from kinema.models.dit import DiT
-from kinema.models.dit_model import DiTModel, DiTModelConfig
+from kinema.models.dit_model import DiTModel, DiTModelConfig, LoadedModel
 from kinema.models.formats import FORMAT, current_config, current_weights, without_world_entries
-from kinema.text import TextEncoder, default_encoder
 from kinema.types import parse_json
 
 CONFIG, WEIGHTS, CARD = "config.json", "model.safetensors", "README.md"
@@ -105,50 +104,23 @@ AnyConfig = ModelConfig | DiTModelConfig
 """Of a model with slots, or of the general network."""
 
 
-class Model:
+class Model(LoadedModel):
     """A denoiser with its autoencoder and text encoder, ready to fill canvases. `kinema.load` makes one."""
 
     def __init__(
         self, config: ModelConfig, denoiser: Denoiser, autoencoder: VideoAutoencoder, *, device: str | torch.device = "cpu"
     ) -> None:
-        self.config, self.autoencoder = config, autoencoder
-        self.source = config.name
-        """What `load` finds it by: the name of a shipped model, or a folder."""
-        self.device = torch.device(device)
-        self.dtype = fast_dtype(self.device)
+        super().__init__(config.name, denoiser, autoencoder, device)
+        self.config = config
         self.denoiser = denoiser.to(self.device).eval().requires_grad_(False)
         parts = self.denoiser
         for part in (parts.blocks, parts.video_in, parts.video_out, parts.local_head, parts.splatter):
             part.to(self.dtype)
-        self._text: TextEncoder | None = None
-
-    def __repr__(self) -> str:
-        return f"Model({self.config.name!r}, {self.parameters / 1e6:.1f}M parameters, {self.device})"
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> Model:
-        """Itself: a model is never changed by use, and environments whose settings are copied share it."""
-        return self
-
-    @property
-    def parameters(self) -> int:
-        """Number of parameters of the denoiser."""
-        return sum(p.numel() for p in self.denoiser.parameters())
 
     @property
     def shortcuts(self) -> bool:
         """Whether it learned to take long steps."""
         return self.config.shortcuts
-
-    @property
-    def text(self) -> TextEncoder:
-        """The sentence encoder, loaded at first use; assign another object with the same protocol to replace it."""
-        if self._text is None:
-            self._text = default_encoder()
-        return self._text
-
-    @text.setter
-    def text(self, encoder: TextEncoder) -> None:
-        self._text = encoder
 
     def condition(self, spans: Sequence[tuple[str, float, float]], time_s: Tensor) -> TextCondition | None:
         """Prompt spans (text, start, end in seconds) -> token states and who may read them, for frames at time_s [B, T]."""
