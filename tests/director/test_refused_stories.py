@@ -44,7 +44,9 @@ def test_a_story_of_more_shots_than_a_script_holds_is_refused(plain: PlainEngine
             plan_story(story, capabilities)
 
 
-@pytest.mark.parametrize("text", ["A man walks " + "very " * 500 + "slowly.", 'A man says "' + "a" * 600 + '" loudly to all.'])
+@pytest.mark.parametrize(
+    "text", ["A man walks " + "very " * 500 + "slowly.", 'A man says "' + "a" * 600 + '" loudly to all.']
+)
 def test_a_sentence_that_is_too_long_is_refused(text: str, plain: PlainEngine) -> None:
     with pytest.raises(InputError, match=r"expected at most \d+ characters"):
         plan_story(read_story(text), plain.capabilities)

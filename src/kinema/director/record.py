@@ -9,6 +9,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from kinema.director.planning.rewording import reworded
 from kinema.director.retakes import Spent, TakeRecord
 from kinema.director.script import Script, Shot, script_from
 from kinema.errors import InputError
@@ -126,11 +127,14 @@ class ProductionRecord:
         return int(self._entry(shot).get("again", 0))
 
     def reword(self, shot: str, prompt: str) -> None:
-        """Film a shot again by other words. InputError: it is locked, or the words are none."""
+        """Film a shot again by other words, with the events and the cast that they name (`kinema.director.planning.rewording`).
+        InputError: it is locked, or the words are none."""
         if self.is_locked(shot):
             raise InputError(f"shot {shot!r} is locked: unlock it first")
-        old = self.script.shots[self.script.index_of(shot)]
-        self._replace_script(self.script.with_shot(old.model_copy(update={"prompt": prompt})))
+        script, notes = reworded(self.script, shot, prompt)
+        self._replace_script(script)
+        for note in notes:
+            self.log("noted", shot, why=note)
         self.retake(shot)
 
     def reorder(self, ids: list[str]) -> None:

@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from kinema.director.script import Direction, EventKind, ExpectedEvent
+from kinema.director.script import CastIdentity, CastMember, Direction, EventKind, ExpectedEvent
 from kinema.playground.vocabulary import article
 from kinema.scene.scene import COLORS, MATERIALS, SIZES
 from kinema.text.prompt_check import things_in
@@ -107,6 +107,14 @@ class NamedThings:
         thing = NamedThing(id=f"{color}-{kind}", kind=kind, color=color, material=material, size=size)
         self.things[thing.id] = thing
         return thing.id
+
+
+def member_of(thing: NamedThing) -> CastMember:
+    """Something that a story names, as a member of the cast."""
+    return CastMember(
+        id=thing.id, name=f"{thing.color} {thing.kind}", look=thing.look,
+        identity=CastIdentity(kind=thing.kind, color=thing.color, material=thing.material, size=thing.size),  # type: ignore[arg-type]
+    )  # fmt: skip
 
 
 _USUAL = {

@@ -13,11 +13,10 @@ from dataclasses import dataclass, replace
 
 from kinema.director.filming.staging import TALL, check_words
 from kinema.director.filming.takes import film_size
-from kinema.director.planning.grammar import CAMERAS, FRAMINGS, NamedThings, event_words, events_of
+from kinema.director.planning.grammar import CAMERAS, FRAMINGS, NamedThings, event_words, events_of, member_of
 from kinema.director.planning.story import Beat, Story, StoryScene
 from kinema.director.script import (
     MOST_SHOTS,
-    CastIdentity,
     CastMember,
     DialogueLine,
     ExpectedEvent,
@@ -87,7 +86,10 @@ def plan_story(story: Story, capabilities: Capabilities, settings: ProductionSet
             planner.plan_scene(scene, str(number))
         _check_shots(len(planner.shots), planner.notes, capabilities)
         script = Script(
-            production=settings, cast=tuple(planner.cast()), places=tuple(planner.places.values()), shots=tuple(planner.shots)
+            production=settings,
+            cast=tuple(planner.cast()),
+            places=tuple(planner.places.values()),
+            shots=tuple(planner.shots),
         )
     return with_notes(script, capabilities, planner.notes)
 
@@ -186,13 +188,7 @@ class _ForState:
 
     def cast(self) -> list[CastMember]:
         """All that the story names, once each."""
-        return [
-            CastMember(
-                id=thing.id, name=f"{thing.color} {thing.kind}", look=thing.look,
-                identity=CastIdentity(kind=thing.kind, color=thing.color, material=thing.material, size=thing.size),  # type: ignore[arg-type]
-            )
-            for thing in self.memory.things.values()
-        ]  # fmt: skip
+        return [member_of(thing) for thing in self.memory.things.values()]
 
     def plan_scene(self, scene: StoryScene, name: str) -> None:
         """Add the shots of a scene."""
