@@ -87,7 +87,9 @@ class Director:
         report = check_take(production.script, shot, clip, engine.capabilities, before=before, before_shot=before_shot)
         if self.critic is not None:
             report = self.critic.with_opinion(report, production.script, shot, clip)
-        record = TakeRecord(plan=plan, report=report, film_s=time.perf_counter() - begun)
+        record = TakeRecord(
+            plan=plan, report=report, film_s=time.perf_counter() - begun, shot_digest=production.digest_of(shot.id)
+        )
         production.finish_take(shot.id, record)
         failed = "; ".join(one.saw for one in report.failures)
         production.log("checked", shot.id, plan.number, f"score {report.score:.2f}" + (f": {failed}" if failed else ""))

@@ -12,6 +12,7 @@ from typing import Any
 from kinema.director.planning.rewording import reworded
 from kinema.director.retakes import Spent, TakeRecord
 from kinema.director.script import Script, Shot, script_from
+from kinema.director.shot_digest import shot_digest
 from kinema.errors import InputError
 from kinema.media import Clip
 
@@ -102,7 +103,7 @@ class ProductionRecord:
         """Use a take. InputError: there is no such take."""
         if not 1 <= number <= len(self.takes(shot)):
             raise InputError(f"shot {shot!r} has no take {number}: expected 1 to {len(self.takes(shot))}")
-        self._set(shot, used=number)
+        self._set(shot, used=number, digest=self.digest_of(shot))
         self.log("accepted", shot, number, why)
 
     def lock(self, shot: str, *, is_locked: bool = True) -> None:
@@ -121,6 +122,29 @@ class ProductionRecord:
         more = len(self.takes(shot)) + (takes or self.script.production.budget.per_shot)
         self._set(shot, used=None, more=more - self.script.production.budget.per_shot, again=len(self.takes(shot)))
         self.log("reopened", shot)
+
+    def digest_of(self, shot: str) -> str:
+        """The digest of a shot as the script has it now."""
+        return shot_digest(self.script, self.script.shots[self.script.index_of(shot)])
+
+    def reopen_changed(self) -> None:
+        """Open again each shot that is another one in the script than its takes were filmed for, so that it is filmed anew. The take
+        of a locked shot stays, which is noted."""
+        for shot in self.script.shots:
+            takes, digest, entry = self.takes(shot.id), self.digest_of(shot.id), self._entry(shot.id)
+            number = self.used(shot.id)
+            if number is None:
+                filmed_for = takes[-1].shot_digest if len(takes) > self.reopened_after(shot.id) else ""
+            else:
+                take = takes[number - 1].shot_digest if number <= len(takes) else ""
+                filmed_for = str(entry.get("digest") or take)
+            if filmed_for in ("", digest):
+                continue
+            if self.is_locked(shot.id):
+                self.log("noted", shot.id, why="it was changed in the script, but is locked: its take stays")
+                continue
+            self.log("noted", shot.id, why="it was changed in the script: its takes are those of another shot")
+            self.retake(shot.id)
 
     def reopened_after(self, shot: str) -> int:
         """How many takes a shot had when it was opened again; those are judged no more by whether they passed."""
