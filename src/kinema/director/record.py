@@ -128,8 +128,8 @@ class ProductionRecord:
         return shot_digest(self.script, self.script.shots[self.script.index_of(shot)])
 
     def reopen_changed(self) -> None:
-        """Open again each shot that is another one in the script than its takes were filmed for, so that it is filmed anew. The take
-        of a locked shot stays, which is noted."""
+        """Open again each shot that is another one in the script than its takes were filmed for, so that it is filmed anew. The
+        take of a locked shot stays, which is noted."""
         for shot in self.script.shots:
             takes, digest, entry = self.takes(shot.id), self.digest_of(shot.id), self._entry(shot.id)
             number = self.used(shot.id)
