@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kinema.cli.direct_checks import FILM, check_options, check_targets
+from kinema.cli.direct_checks import FILM, check_effects, check_targets
 from kinema.cli.options import add_device, engine_from, number, progress_bar, seed, up_to, words
 from kinema.errors import InputError
 
@@ -89,7 +89,7 @@ def run(arguments: argparse.Namespace) -> int:
         print(json.dumps(script_schema(), indent=1))
         return 0
     resumes = arguments.story[:1] == ["resume"]
-    check_options(arguments, resumes=resumes)
+    check_effects(arguments, resumes=resumes)
     if resumes:
         return _resume(arguments)
     engine = engine_from(arguments)

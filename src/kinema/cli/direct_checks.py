@@ -15,7 +15,7 @@ FILM = "film.mp4"
 """The film in a production's folder."""
 
 
-def check_options(arguments: argparse.Namespace, *, resumes: bool) -> None:
+def check_effects(arguments: argparse.Namespace, *, resumes: bool) -> None:
     """InputError: an option is given that has no effect. resumes: whether a production is gone on with."""
     if resumes:
         _refuse(

@@ -11,7 +11,7 @@ import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 
-from kinema.director.filming.staging import TALL, check_words
+from kinema.director.filming.staging import TALL, check_scene_words
 from kinema.director.filming.takes import film_size
 from kinema.director.planning.grammar import CAMERAS, FRAMINGS, NamedThings, event_words, events_of, member_of
 from kinema.director.planning.story import Beat, Story, StoryScene
@@ -119,7 +119,7 @@ def _check_state_words(script: Script, capabilities: Capabilities) -> None:
         place = script.place_of(shot)
         try:
             identities = {id: one for id in shot.cast if (one := script.member(id).identity) is not None}
-            check_words(identities, (place and place.background) or "lab", (place and place.view) or "side")
+            check_scene_words(identities, (place and place.background) or "lab", (place and place.view) or "side")
         except InputError as error:
             raise InputError(f'shot {number} ("{shot.id}"), {error}') from None
 

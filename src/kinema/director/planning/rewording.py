@@ -34,8 +34,8 @@ def reworded(script: Script, shot: str, prompt: str) -> tuple[Script, tuple[str,
     involved: list[str] = []
     lost: list[str] = []
     for sentence in sentences_of(prompt) if memory.things else ():
-        found, named, not_understood = events_of(sentence, memory)
-        events, involved, lost = events + found, involved + named, lost + not_understood
+        understood, named, unclear = events_of(sentence, memory)
+        events, involved, lost = events + understood, involved + named, lost + unclear
     taken = {member.id for member in script.cast} - known
     if not events or taken & set(involved):
         return _without_events(script, old, prompt)
