@@ -132,3 +132,13 @@ def test_a_used_take_that_is_gone_is_one_line(plain: PlainEngine, folder: Path) 
     (folder / "production.json").write_text(json.dumps(state))
     with pytest.raises(KinemaError, match=r"9\.mp4"):
         Director(Production.open(folder), plain).film_shot(Production.open(folder).script.shots[1])
+
+
+def test_a_film_without_checks_of_a_shot_that_was_changed_is_not_used(plain: PlainEngine, folder: Path) -> None:
+    filmed(folder, plain)
+    (folder / "takes" / "s1" / "1.json").unlink()
+    state = json.loads((folder / "production.json").read_text())
+    del state["shots"]["s1"]
+    (folder / "production.json").write_text(json.dumps(state))
+    change(folder, prompt="another square")
+    assert go_on(folder, plain).used("s1") == 2 and len(plain.films) == 4

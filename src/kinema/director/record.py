@@ -128,23 +128,26 @@ class ProductionRecord:
         return shot_digest(self.script, self.script.shots[self.script.index_of(shot)])
 
     def reopen_changed(self) -> None:
-        """Open again each shot that is another one in the script than its takes were filmed for, so that it is filmed anew. The
-        take of a locked shot stays, which is noted."""
+        """`reopen_if_changed` for every shot."""
         for shot in self.script.shots:
-            takes, digest, entry = self.takes(shot.id), self.digest_of(shot.id), self._entry(shot.id)
-            number = self.used(shot.id)
-            if number is None:
-                filmed_for = takes[-1].shot_digest if len(takes) > self.reopened_after(shot.id) else ""
-            else:
-                take = takes[number - 1].shot_digest if number <= len(takes) else ""
-                filmed_for = str(entry.get("digest") or take)
-            if filmed_for in ("", digest):
-                continue
-            if self.is_locked(shot.id):
-                self.log("noted", shot.id, why="it was changed in the script, but is locked: its take stays")
-                continue
-            self.log("noted", shot.id, why="it was changed in the script: its takes are those of another shot")
-            self.retake(shot.id)
+            self.reopen_if_changed(shot.id)
+
+    def reopen_if_changed(self, shot: str) -> None:
+        """Open a shot again that is another one in the script than its takes were filmed for, so that it is filmed anew. The take
+        of a locked shot stays, which is noted."""
+        takes, digest, number = self.takes(shot), self.digest_of(shot), self.used(shot)
+        if number is None:
+            filmed_for = takes[-1].shot_digest if len(takes) > self.reopened_after(shot) else ""
+        else:
+            take = takes[number - 1].shot_digest if 0 < number <= len(takes) else ""
+            filmed_for = str(self._entry(shot).get("digest") or take)
+        if filmed_for in ("", digest):
+            return
+        if self.is_locked(shot):
+            self.log("noted", shot, why="it was changed in the script, but is locked: its take stays")
+            return
+        self.log("noted", shot, why="it was changed in the script: its takes are those of another shot")
+        self.retake(shot)
 
     def reopened_after(self, shot: str) -> int:
         """How many takes a shot had when it was opened again; those are judged no more by whether they passed."""
