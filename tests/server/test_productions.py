@@ -306,6 +306,8 @@ def test_it_is_delivered_to_other_programs_and_opens_elsewhere(site: Site, tmp_p
     opened = Production.open(tmp_path / "elsewhere" / made["id"])
     assert opened.used("end") == 1 and opened.takes("roll")[0].plan.number == 1 and opened.lines()[-1]["what"] == "delivered"
     assert opened.open_take("roll", 1).num_frames == 4
+    with opened.writing():
+        assert opened.used("end") == 1, "a shot whose picture has another name here is not filmed again"
     assert (opened.folder / str(opened.script.shots[1].first_frame)).is_file() and (opened.folder / "film.mp4").is_file()
 
 

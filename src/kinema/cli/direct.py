@@ -10,18 +10,18 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kinema.cli.options import add_device, check_output, engine_from, number, progress_bar, seed, up_to, words
+from kinema.cli.direct_checks import FILM, check_effects, check_targets
+from kinema.cli.options import add_device, engine_from, number, progress_bar, seed, up_to, words
 from kinema.errors import InputError
 
 if TYPE_CHECKING:
     from kinema.director.direct import Director
     from kinema.director.planning.planner import PlannedScript
     from kinema.director.production import Production
-    from kinema.director.script import ProductionSettings, Shot
+    from kinema.director.script import ProductionSettings, Script, Shot
     from kinema.engines import Engine
     from kinema.provenance import Identity
 
-SCRIPT_FILE = "script.json"
 GATES = ("script", "stills", "shots")
 
 
@@ -30,9 +30,11 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
     parser.add_argument(
         "story", nargs="*", type=words, help="the story, or a file of it (.txt, .fountain), or: resume FOLDER"
     )
-    parser.add_argument("-o", "--output", type=Path, help="the film (default: film.mp4 in the production's folder)")
+    parser.add_argument(
+        "-o", "--output", type=Path, help="the film (default: film.mp4 here; with resume: film.mp4 in FOLDER)"
+    )
     parser.add_argument("--force", action="store_true", help="overwrite what is there")
-    parser.add_argument("--folder", type=Path, help="folder of the production (default: the film's name with .production)")
+    parser.add_argument("--folder", type=Path, help="folder of the production (default: film.production beside film.mp4)")
     parser.add_argument("--script", type=Path, metavar="FILE", help="film this script instead of planning a story")
     parser.add_argument("--schema", action="store_true", help="print the JSON Schema of scripts")
     parser.add_argument("--plan-only", action="store_true", help="print the script, what cannot be filmed, and the estimate")
@@ -49,23 +51,21 @@ def _add_planning(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     add_device(parser)
     parser.add_argument("--title", type=words, help="of the film (default: that of the story)")
-    parser.add_argument("--aspect", default="1:1", metavar="W:H", help="shape of the picture (default: 1:1)")
+    parser.add_argument("--aspect", metavar="W:H", help="shape of the picture (default: 1:1)")
     parser.add_argument("--size", metavar="WIDTHxHEIGHT", help="in pixels, instead of the aspect")
-    parser.add_argument("--style", type=words, default="", help="words for every prompt of an open model")
+    parser.add_argument("--style", type=words, help="words for every prompt of an open model")
     parser.add_argument("--sound", type=Path, metavar="FILE", help="lies under the film")
-    parser.add_argument("--title-card", type=number, default=0.0, metavar="S", help="show the title so many seconds first")
-    parser.add_argument("--seed", type=seed, default=0, help="added to the seed of every shot")
+    parser.add_argument("--title-card", type=number, metavar="S", help="show the title so many seconds first")
+    parser.add_argument("--seed", type=seed, help="added to the seed of every shot")
     parser.add_argument("--budget", type=up_to(100_000), metavar="N", help="takes in all (default: no limit but --takes)")
     parser.add_argument(
         "--budget-seconds", type=number, metavar="S", help="no further retakes after so many seconds of filming"
     )
-    parser.add_argument("--takes", type=up_to(100), default=6, metavar="N", help="takes of a shot at most (default: 6)")
+    parser.add_argument("--takes", type=up_to(100), metavar="N", help="takes of a shot at most (default: 6)")
     parser.add_argument("--llm", metavar="URL", help="plan by the language model at an OpenAI-compatible address")
-    parser.add_argument(
-        "--llm-model", default="", metavar="NAME", help="its name; its key: KINEMA_LLM_KEY or OPENAI_API_KEY"
-    )
+    parser.add_argument("--llm-model", metavar="NAME", help="its name; its key: KINEMA_LLM_KEY or OPENAI_API_KEY")
     parser.add_argument("--critic", metavar="URL", help="ask a model that looks at pictures about every take")
-    parser.add_argument("--critic-model", default="", metavar="NAME", help="its name")
+    parser.add_argument("--critic-model", metavar="NAME", help="its name")
     parser.add_argument("--unsigned", action="store_true", help="do not sign takes and film (C2PA)")
     parser.add_argument("--zip", type=Path, metavar="FILE", help="also pack the whole production")
 
@@ -88,29 +88,40 @@ def run(arguments: argparse.Namespace) -> int:
 
         print(json.dumps(script_schema(), indent=1))
         return 0
-    if arguments.story[:1] == ["resume"]:
+    resumes = arguments.story[:1] == ["resume"]
+    check_effects(arguments, resumes=resumes)
+    if resumes:
         return _resume(arguments)
-    if any((arguments.retake, arguments.accept, arguments.lock, arguments.unlock, arguments.reword, arguments.order)):
-        raise InputError("--retake, --accept, --lock, --unlock, --reword and --order go with: kinema direct resume FOLDER")
     engine = engine_from(arguments)
     planned = _plan(arguments, engine)
     if arguments.plan_only:
         print(planned.script.to_json(), end="")
         _tell_plan(planned)
         return 0
+    from kinema.director.delivery.film import check_files
     from kinema.director.production import Production
 
-    output = arguments.output or Path("film.mp4")
-    if arguments.until is None:
-        check_output(output, arguments.force)
+    output = arguments.output or Path(FILM)
+    if not output.name:
+        raise InputError(f"-o {str(arguments.output)!r}: expected the name of a film, such as {FILM}")
     folder = arguments.folder or output.with_suffix(".production")
+    if arguments.until is None:
+        _check_targets(arguments, planned.script, output, folder, resumes=False)
+    if arguments.until != "script":
+        check_files(planned.script, folder)
     model = arguments.model or engine.capabilities.model
     production = Production.create(folder, planned.script, model, planned.notes)
     _tell_plan(planned)
     if arguments.until == "script":
         print(f"{folder / 'script.json'}  change it as you like, then: kinema direct resume {folder} -o {output}")
         return 0
-    return _film(arguments, production, engine, output)
+    return _film(arguments, production, engine, output, overwrites=arguments.force)
+
+
+def _check_targets(arguments: argparse.Namespace, script: Script, output: Path, folder: Path, *, resumes: bool) -> bool:
+    """Whether the film is overwritten. KinemaError: a file may not be written."""
+    subtitled = any(shot.dialogue for shot in script.shots)
+    return check_targets(output, arguments.zip, folder, subtitled=subtitled, force=arguments.force, resumes=resumes)
 
 
 def _plan(arguments: argparse.Namespace, engine: Engine) -> PlannedScript:
@@ -136,7 +147,7 @@ def _plan(arguments: argparse.Namespace, engine: Engine) -> PlannedScript:
         from kinema.director.endpoint import ChatEndpoint
         from kinema.director.planning.llm import plan_with_llm
 
-        endpoint = ChatEndpoint(url=arguments.llm, model=arguments.llm_model)
+        endpoint = ChatEndpoint(url=arguments.llm, model=arguments.llm_model or "")
         planned = plan_with_llm(text, endpoint, engine.capabilities, settings)
     else:
         planned = plan_story(story, engine.capabilities, settings)
@@ -153,10 +164,11 @@ def _plan(arguments: argparse.Namespace, engine: Engine) -> PlannedScript:
 def _settings(arguments: argparse.Namespace, title: str) -> ProductionSettings:
     from kinema.director.script import script_from
 
-    budget = {"takes": arguments.budget, "seconds": arguments.budget_seconds, "per_shot": arguments.takes}
+    budget = {"takes": arguments.budget, "seconds": arguments.budget_seconds, "per_shot": arguments.takes or 6}
+    sound = None if arguments.sound is None else str(arguments.sound.absolute())
     given: dict[str, Any] = {
-        "title": title, "aspect": arguments.aspect, "size": arguments.size, "style": arguments.style, "budget": budget,
-        "title_card": arguments.title_card, "sound": None if arguments.sound is None else str(arguments.sound.absolute()),
+        "title": title, "aspect": arguments.aspect or "1:1", "size": arguments.size, "style": arguments.style or "",
+        "budget": budget, "title_card": arguments.title_card or 0.0, "sound": sound,
     }  # fmt: skip
     return script_from({"production": given, "shots": [{"id": "s1", "prompt": "checks the settings"}]}).production
 
@@ -177,24 +189,24 @@ def _tell_plan(planned: PlannedScript) -> None:
 
 
 def _resume(arguments: argparse.Namespace) -> int:
+    from kinema.director.delivery.film import check_files
     from kinema.director.production import Production
 
     if len(arguments.story) != 2:
         raise InputError("resume what? expected: kinema direct resume FOLDER")
-    for option, given in (("--script", arguments.script), ("--llm", arguments.llm), ("--title", arguments.title)):
-        if given is not None:
-            raise InputError(
-                f"{option} with resume: the production has its script; change {SCRIPT_FILE} in its folder instead"
-            )
     folder = Path(arguments.story[1])
     production = Production.open(folder)
     arguments.model = arguments.model or production.model
-    output = arguments.output or folder / "film.mp4"
-    if arguments.output is None:
-        arguments.force = True
+    output = arguments.output or folder / FILM
+    overwrites = arguments.force
+    if arguments.until is None:
+        overwrites = _check_targets(arguments, production.script, output, folder, resumes=True)
     with production.writing():
         _decide(arguments, production)
-    return _film(arguments, production, engine_from(arguments), output)
+        check_files(
+            production.script, folder, [shot for shot in production.script.shots if production.used(shot.id) is None]
+        )
+    return _film(arguments, production, engine_from(arguments), output, overwrites=overwrites)
 
 
 def _decide(arguments: argparse.Namespace, production: Production) -> None:
@@ -203,7 +215,7 @@ def _decide(arguments: argparse.Namespace, production: Production) -> None:
         production.lock(shot, is_locked=False)
     for text in arguments.accept:
         shot, take = _pair(text, "--accept", "s2=1")
-        if not take.isdigit():
+        if not (take.isascii() and take.isdecimal() and len(take) < 7):
             raise InputError(f"--accept {text!r}: expected the number of a take, such as s2=1")
         production.script.index_of(shot)
         production.use(shot, int(take), "asked for")
@@ -224,7 +236,8 @@ def _pair(text: str, option: str, example: str) -> tuple[str, str]:
     return shot.strip(), value.strip()
 
 
-def _film(arguments: argparse.Namespace, production: Production, engine: Engine, output: Path) -> int:
+def _film(arguments: argparse.Namespace, production: Production, engine: Engine, output: Path, *, overwrites: bool) -> int:
+    """Film, and cut what was filmed. overwrites: whether the film may be there already."""
     from kinema.director.delivery.film import deliver, pack_production
     from kinema.director.direct import Director
 
@@ -236,16 +249,14 @@ def _film(arguments: argparse.Namespace, production: Production, engine: Engine,
                 production, engine, identity=identity, critic=_critic(arguments), progress=progress, on_take=_tell_take
             )
             if arguments.until == "stills":
-                return _stills(director, production)
+                return _stills(director, production, _resume_words(arguments, production))
             director.film_all()
         if arguments.until == "shots":
-            print(f"{production.folder / 'takes'}  then: kinema direct resume {production.folder}")
+            print(f"{production.folder / 'takes'}  then: {_resume_words(arguments, production)}")
             return 0
-        delivered = deliver(production, output, identity=identity, force=arguments.force)
-    seconds = sum(shot.seconds for shot in production.script.shots)
-    print(
-        f"{delivered.film}  {len(production.script.shots)} shots, {seconds:g} s, made in {time.perf_counter() - begun:.1f} s"
-    )
+        delivered = deliver(production, output, identity=identity, force=overwrites)
+    made = f"made in {time.perf_counter() - begun:.1f} s"
+    print(f"{delivered.film}  {len(production.script.shots)} shots, {round(delivered.duration_s, 2):g} s, {made}")
     for path in delivered.others:
         print(path)
     if arguments.zip is not None:
@@ -253,10 +264,16 @@ def _film(arguments: argparse.Namespace, production: Production, engine: Engine,
     return 0
 
 
-def _stills(director: Director, production: Production) -> int:
+def _resume_words(arguments: argparse.Namespace, production: Production) -> str:
+    """The command that goes on, with the film that was named."""
+    output = "" if arguments.output is None else f" -o {arguments.output}"
+    return f"kinema direct resume {production.folder}{output}"
+
+
+def _stills(director: Director, production: Production, then: str) -> int:
     for name in director.film_stills():
         print(production.folder / "stills" / name)
-    print(f"then: kinema direct resume {production.folder}")
+    print(f"then: {then}")
     return 0
 
 
@@ -272,7 +289,7 @@ def _critic(arguments: argparse.Namespace) -> Any:
     from kinema.director.checking.critic import Critic
     from kinema.director.endpoint import ChatEndpoint
 
-    return Critic(ChatEndpoint(url=arguments.critic, model=arguments.critic_model))
+    return Critic(ChatEndpoint(url=arguments.critic, model=arguments.critic_model or ""))
 
 
 def _identity() -> Identity:

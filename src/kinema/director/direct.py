@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 from kinema.director.checking.critic import Critic
 from kinema.director.checking.take_report import check_take
@@ -21,6 +22,8 @@ from kinema.inference.pipeline import Progress
 from kinema.media import Clip
 from kinema.provenance import Identity
 
+FILMED_FOR = "shot_digest"
+"""Setting of a take's film: the digest of the shot that it was filmed for."""
 OnTake = Callable[[Shot, TakeRecord], None]
 """Called with each take that was checked."""
 
@@ -67,6 +70,7 @@ class Director:
         before = self.handover(before_shot)
         while (plan := plan_take(production, shot, self.engine_of(shot).capabilities)) is not None:
             self._take(shot, plan, before, before_shot)
+            production.reopen_if_changed(shot.id)
         return use_best(production, shot)
 
     def _take(self, shot: Shot, plan: TakePlan, before: Handover | None, before_shot: Shot | None) -> None:
@@ -81,13 +85,15 @@ class Director:
             clip = film_take(
                 engine, production.script, shot, plan, before=linked, folder=production.folder, progress=self.progress
             )
+            clip = replace(clip, settings={**clip.settings, FILMED_FOR: production.digest_of(shot.id)})
             production.save_film(shot.id, plan.number, clip, self.identity)
             production.log("filmed", shot.id, plan.number, change_words(plan))
         clip = production.open_take(shot.id, plan.number)
         report = check_take(production.script, shot, clip, engine.capabilities, before=before, before_shot=before_shot)
         if self.critic is not None:
             report = self.critic.with_opinion(report, production.script, shot, clip)
-        record = TakeRecord(plan=plan, report=report, film_s=time.perf_counter() - begun)
+        digest = str(clip.settings.get(FILMED_FOR, production.digest_of(shot.id)))
+        record = TakeRecord(plan=plan, report=report, film_s=time.perf_counter() - begun, shot_digest=digest)
         production.finish_take(shot.id, record)
         failed = "; ".join(one.saw for one in report.failures)
         production.log("checked", shot.id, plan.number, f"score {report.score:.2f}" + (f": {failed}" if failed else ""))

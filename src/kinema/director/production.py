@@ -25,11 +25,12 @@ from kinema.datasets.folder_lock import locked
 from kinema.director.record import ProductionRecord
 from kinema.director.retakes import TakeRecord
 from kinema.director.script import Script, read_script
-from kinema.errors import InputError, OutputError
+from kinema.errors import InputError, OutputError, excerpt
 from kinema.media import Clip
 from kinema.media.write import replace_file, write_text
 from kinema.provenance import Identity
 from kinema.provenance.manifest import sign
+from kinema.types import parse_json
 
 FORMAT = 1
 SCRIPT, STATE, LOG = "script.json", "production.json", "log.jsonl"
@@ -51,11 +52,9 @@ class Production(ProductionRecord):
         self.listeners: list[Callable[[dict[str, Any]], None]] = []
         script = read_script(_text(folder / SCRIPT))
         try:
-            state: dict[str, Any] = json.loads(_text(folder / STATE))
+            state = _checked_state(parse_json(_text(folder / STATE)))
         except ValueError as error:
             raise InputError(f"{folder / STATE} cannot be read ({error}); put the file back") from None
-        if state.get("format") != FORMAT:
-            raise InputError(f"{folder / STATE} has format {state.get('format')!r}; this version reads {FORMAT}")
         super().__init__(script, state)
 
     @staticmethod
@@ -72,7 +71,7 @@ class Production(ProductionRecord):
             The production.
 
         Raises:
-            InputError: The folder holds a production already.
+            InputError: The folder holds a production already, or another script.
             OutputError: It cannot be written to.
         """
         if (folder / STATE).exists():
@@ -81,6 +80,8 @@ class Production(ProductionRecord):
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise OutputError(f"{folder} cannot be made: {error.strerror or error}") from None
+        if os.path.lexists(folder / SCRIPT) and _text(folder / SCRIPT) != script.to_json():
+            raise InputError(f"{folder} holds a {SCRIPT} that is of no production: give another --folder, or move that file")
         write_text(folder / SCRIPT, script.to_json(), force=True)
         state = {"format": FORMAT, "model": model, "shots": {}}
         write_text(folder / STATE, json.dumps(state, indent=1), force=True)
@@ -99,11 +100,12 @@ class Production(ProductionRecord):
 
     @contextmanager
     def writing(self) -> Iterator[None]:
-        """Hold the lock of the folder, so that one process at a time films, and remove what a killed one left half-written.
-        InputError: another one holds it."""
+        """Hold the lock of the folder, so that one process at a time films; remove what a killed one left half-written, and open
+        shots again that were changed in the script. InputError: another one holds it."""
         with locked(self.folder, "director", "folder"):
             for path in self.folder.rglob(".kinema-*.tmp*"):
                 path.unlink(missing_ok=True)
+            self.reopen_changed()
             yield
 
     # -- takes -----------------------------------------------------------------------------------------------------------
@@ -113,13 +115,18 @@ class Production(ProductionRecord):
         return self.folder / "takes" / shot / f"{number}.mp4"
 
     def takes(self, shot: str) -> list[TakeRecord]:
-        """The takes of a shot that were filmed and checked, in order."""
+        """The takes of a shot that were filmed and checked, in order. InputError: a record is damaged."""
         records: list[TakeRecord] = []
         while True:
             path = self.take_path(shot, len(records) + 1).with_suffix(".json")
             if not path.is_file():
                 return records
-            records.append(TakeRecord.from_dict(json.loads(_text(path))))
+            try:
+                records.append(TakeRecord.from_dict(parse_json(_text(path))))
+            except ValueError as error:
+                raise InputError(
+                    f"{path} is damaged ({error}); remove it, and the take is checked again without being filmed"
+                ) from None
 
     def is_filmed(self, shot: str, number: int) -> bool:
         """Whether the film of a take is there."""
@@ -135,7 +142,10 @@ class Production(ProductionRecord):
         path = self.take_path(shot, number)
         if path.exists():
             raise InputError(f"{path} is there already: a take is never written again")
-        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise OutputError(f"{path.parent} cannot be made, for the takes of {shot}: {error.strerror or error}") from None
 
         def write(temporary: Path) -> None:
             clip.save(temporary, force=True)
@@ -182,6 +192,24 @@ class Production(ProductionRecord):
             except ValueError:
                 continue
         return lines
+
+
+def _checked_state(state: Any) -> dict[str, Any]:
+    """A state as it was read. ValueError: it is none, with what came and what was expected."""
+    if not isinstance(state, dict):
+        raise ValueError(f"expected an object, and {type(state).__name__} came")
+    if state.get("format") != FORMAT:
+        raise ValueError(f"it has format {excerpt(repr(state.get('format')), 40)}; this version reads {FORMAT}")
+    if not isinstance(state.get("model"), str) or not isinstance(state.get("shots"), dict):
+        raise ValueError("expected the name of a model, and an object of shots")
+    for shot, entry in state["shots"].items():
+        if not isinstance(entry, dict):
+            raise ValueError(f"shots, {excerpt(shot, 40)}: expected an object")
+        for name in ("used", "more", "again"):
+            value = entry.get(name)
+            if value is not None and (type(value) is not int or not -100 <= value < 10**6):
+                raise ValueError(f"shots, {excerpt(shot, 40)}, {name}: expected a number of takes")
+    return state
 
 
 def _text(path: Path) -> str:

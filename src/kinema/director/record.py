@@ -9,8 +9,10 @@ import json
 from pathlib import Path
 from typing import Any
 
+from kinema.director.planning.rewording import reworded
 from kinema.director.retakes import Spent, TakeRecord
 from kinema.director.script import Script, Shot, script_from
+from kinema.director.shot_digest import shot_digest
 from kinema.errors import InputError
 from kinema.media import Clip
 
@@ -101,7 +103,7 @@ class ProductionRecord:
         """Use a take. InputError: there is no such take."""
         if not 1 <= number <= len(self.takes(shot)):
             raise InputError(f"shot {shot!r} has no take {number}: expected 1 to {len(self.takes(shot))}")
-        self._set(shot, used=number)
+        self._set(shot, used=number, digest=self.digest_of(shot))
         self.log("accepted", shot, number, why)
 
     def lock(self, shot: str, *, is_locked: bool = True) -> None:
@@ -121,16 +123,45 @@ class ProductionRecord:
         self._set(shot, used=None, more=more - self.script.production.budget.per_shot, again=len(self.takes(shot)))
         self.log("reopened", shot)
 
+    def digest_of(self, shot: str) -> str:
+        """The digest of a shot as the script has it now."""
+        return shot_digest(self.script, self.script.shots[self.script.index_of(shot)])
+
+    def reopen_changed(self) -> None:
+        """`reopen_if_changed` for every shot."""
+        for shot in self.script.shots:
+            self.reopen_if_changed(shot.id)
+
+    def reopen_if_changed(self, shot: str) -> None:
+        """Open a shot again that is another one in the script than its takes were filmed for, so that it is filmed anew. The take
+        of a locked shot stays, which is noted."""
+        takes, digest, number = self.takes(shot), self.digest_of(shot), self.used(shot)
+        if number is None:
+            filmed_for = takes[-1].shot_digest if len(takes) > self.reopened_after(shot) else ""
+        else:
+            take = takes[number - 1].shot_digest if 0 < number <= len(takes) else ""
+            filmed_for = str(self._entry(shot).get("digest") or take)
+        if filmed_for in ("", digest):
+            return
+        if self.is_locked(shot):
+            self.log("noted", shot, why="it was changed in the script, but is locked: its take stays")
+            return
+        self.log("noted", shot, why="it was changed in the script: its takes are those of another shot")
+        self.retake(shot)
+
     def reopened_after(self, shot: str) -> int:
         """How many takes a shot had when it was opened again; those are judged no more by whether they passed."""
         return int(self._entry(shot).get("again", 0))
 
     def reword(self, shot: str, prompt: str) -> None:
-        """Film a shot again by other words. InputError: it is locked, or the words are none."""
+        """Film a shot again by other words, with the events and the cast that they name (`kinema.director.planning.rewording`).
+        InputError: it is locked, or the words are none."""
         if self.is_locked(shot):
             raise InputError(f"shot {shot!r} is locked: unlock it first")
-        old = self.script.shots[self.script.index_of(shot)]
-        self._replace_script(self.script.with_shot(old.model_copy(update={"prompt": prompt})))
+        script, notes = reworded(self.script, shot, prompt)
+        self._replace_script(script)
+        for note in notes:
+            self.log("noted", shot, why=note)
         self.retake(shot)
 
     def reorder(self, ids: list[str]) -> None:

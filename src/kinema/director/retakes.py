@@ -10,6 +10,7 @@ from kinema.director.checking.take_report import TakeReport
 from kinema.director.filming.takes import TakeChange, TakePlan
 from kinema.director.script import Shot, TakeBudget
 from kinema.engines import Capabilities
+from kinema.errors import InputError
 
 _ACTED: tuple[TakeChange, ...] = ("keyframe", "seed", "keyframe", "seed", "simpler")
 _LOOKED: tuple[TakeChange, ...] = ("seed", "seed", "keyframe", "seed", "simpler")
@@ -23,21 +24,28 @@ _CHANGES: dict[str, tuple[TakeChange, ...]] = {
 
 @dataclass(frozen=True, kw_only=True)
 class TakeRecord:
-    """A take that was filmed and checked. film_s: how long it took to film and check, in seconds."""
+    """A take that was filmed and checked. film_s: how long it took to film and check, in seconds; shot_digest: of the shot that it
+    was filmed for (`kinema.director.shot_digest`), "" where that is not known."""
 
     plan: TakePlan
     report: TakeReport
     film_s: float
+    shot_digest: str = ""
 
     def to_dict(self) -> dict[str, Any]:
         """As plain JSON."""
-        return {"plan": asdict(self.plan), "report": self.report.to_dict(), "film_s": round(self.film_s, 3)}
+        data = {"plan": asdict(self.plan), "report": self.report.to_dict(), "film_s": round(self.film_s, 3)}
+        return {**data, "shot_digest": self.shot_digest} if self.shot_digest else data
 
     @staticmethod
     def from_dict(data: Mapping[str, Any]) -> TakeRecord:
-        """The inverse of `to_dict`."""
-        report = TakeReport.from_dict(data["report"])
-        return TakeRecord(plan=TakePlan(**data["plan"]), report=report, film_s=float(data["film_s"]))
+        """The inverse of `to_dict`. InputError: the data is none of a take."""
+        try:
+            report = TakeReport.from_dict(data["report"])
+            digest = str(data.get("shot_digest", ""))
+            return TakeRecord(plan=TakePlan(**data["plan"]), report=report, film_s=float(data["film_s"]), shot_digest=digest)
+        except (AttributeError, KeyError, TypeError, ValueError, OverflowError) as error:
+            raise InputError(f"no record of a take ({type(error).__name__}: {error})") from None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,9 +10,11 @@ import difflib
 import json
 import re
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, Literal, get_args
 
 from kinema.errors import InputError, excerpt
+from kinema.types import parse_json
 
 try:
     from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -39,7 +41,7 @@ MOST_ERRORS = 6
 class _Part(BaseModel):
     """A part of a script: fields that it does not have are refused."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class TakeBudget(_Part):
@@ -201,12 +203,12 @@ def read_script(text: str) -> Script:
         InputError: The text is no JSON, or no script: one clause for each error, with its shot, what came and what was expected.
     """
     try:
-        data = json.loads(text)
-    except json.JSONDecodeError as error:
-        raise InputError(
-            f"the script is no JSON: {error.msg} in line {error.lineno}, column {error.colno};"
-            " `kinema direct --schema` has its shape"
-        ) from None
+        data = parse_json(text)
+    except ValueError as error:
+        why = str(error)
+        if isinstance(error, json.JSONDecodeError):
+            why = f"{error.msg} in line {error.lineno}, column {error.colno}"
+        raise InputError(f"the script is no JSON: {why}; `kinema direct --schema` has its shape") from None
     return script_from(data)
 
 
@@ -224,6 +226,15 @@ def script_from(data: object) -> Script:
     return script
 
 
+@contextmanager
+def errors_named(what: str) -> Iterator[None]:
+    """Turn what a part of a script refuses into InputError: one clause for each error, after `what` it is made of."""
+    try:
+        yield
+    except ValidationError as error:
+        raise InputError(f"{what}: {_listed([_line({}, entry) for entry in error.errors()])}") from None
+
+
 def _missing(id: str) -> Any:
     raise KeyError(id)
 
@@ -234,7 +245,8 @@ def _listed(lines: list[str]) -> str:
 
 
 def _came(value: object) -> str:
-    return excerpt(json.dumps(value, ensure_ascii=False, default=str), 60)
+    text = json.dumps(value, ensure_ascii=False, default=str)
+    return excerpt(text.encode("utf-8", "replace").decode(), 60)
 
 
 def _line(data: dict[str, Any], entry: Any) -> str:
@@ -249,7 +261,7 @@ def _line(data: dict[str, Any], entry: Any) -> str:
     expected = {
         "literal_error": f"one of {', '.join(re.findall(_QUOTED, str(context.get('expected'))))}",
         "string_pattern_mismatch": _PATTERNS.get(str(location[-1]), 'letters, digits and hyphens, such as "red-ball"'),
-    }.get(kind) or re.sub(r"^Input should (?:be )?", "", entry["msg"])
+    }.get(kind) or re.sub(r"^\w+ should (?:be |have )?", "", entry["msg"])
     near = difflib.get_close_matches(str(came), re.findall(_QUOTED, str(context.get("expected"))), 1) if came else []
     return f"{name}: {_came(came)} came, expected {expected}" + (f" (perhaps {near[0]})" if near else "")
 
@@ -303,6 +315,9 @@ def _inconsistent(script: Script) -> Iterator[str]:
         for id in shot.cast:
             if id not in members:
                 yield f'{name}, cast: "{id}" came, expected {_one_of(members)}'
+        for count, line in enumerate(shot.dialogue, 1):
+            if line.start_s is not None and line.start_s >= shot.seconds:
+                yield f"{name}, line {count}, start_s: {line.start_s:g} came, expected less than the shot's {shot.seconds:g} s"
         for count, event in enumerate(shot.events, 1):
             yield from (f"{name}, event {count}: {problem}" for problem in _event_problems(event, shot.cast))
         if shot.place is not None and shot.place not in places:

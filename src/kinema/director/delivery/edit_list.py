@@ -116,8 +116,9 @@ def srt_of(edit: Sequence[EditedShot], script: Script, fps: float) -> str:
             start = begin if line.start_s is None else (shot.start / fps + line.start_s)
             stop = max(start + max(len(line.text) / READ_PER_SECOND, LEAST_S), start + LEAST_S)
             stop = max(min(stop, end), start + 0.4)
-            who = f"{line.who}: " if line.who else ""
-            entries.append(f"{len(entries) + 1}\n{_clock(start)} --> {_clock(stop)}\n{who}{line.text}\n")
+            who = f"{' '.join(line.who.split())}: " if line.who.strip() else ""
+            text = "\n".join(part.strip() for part in line.text.splitlines() if part.strip())
+            entries.append(f"{len(entries) + 1}\n{_clock(start)} --> {_clock(stop)}\n{who}{text}\n")
             begin = stop
     return "\n".join(entries)
 

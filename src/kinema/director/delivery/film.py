@@ -6,7 +6,7 @@ Axes: T frames, H x W pixels.
 from __future__ import annotations
 
 import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -18,13 +18,13 @@ from PIL import Image, ImageDraw, ImageFont
 from kinema.director.delivery.edit_list import EditedShot, edl_of, otio_of, srt_of
 from kinema.director.production import LOG, SCRIPT, STATE, Production
 from kinema.director.record import ProductionRecord
-from kinema.director.script import Script
-from kinema.errors import InputError, MediaError
+from kinema.director.script import Script, Shot
+from kinema.errors import InputError, KinemaError, MediaError
 from kinema.media import Clip
 from kinema.media.frame_buffer import each, held
 from kinema.media.sound import Sound, joined_sound
 from kinema.media.soundtrack import read_sound
-from kinema.media.write import replace_file, write_text
+from kinema.media.write import check_free, replace_file, write_text
 from kinema.provenance import Identity
 from kinema.provenance.manifest import Ingredient, can_sign, sign
 from kinema.types import Frames
@@ -37,10 +37,41 @@ TEXT_SHARE = 10
 
 @dataclass(frozen=True, kw_only=True)
 class DeliveredFilm:
-    """Files of a film. film: the video; others: subtitles and edit lists."""
+    """Files of a film. film: the video; others: subtitles and edit lists; duration_s: length of the film in seconds."""
 
     film: Path
     others: tuple[Path, ...]
+    duration_s: float
+
+
+def delivered_paths(film: Path, *, subtitled: bool) -> tuple[Path, ...]:
+    """The files that `deliver` writes: the film, its edit as OTIO and EDL, and subtitles if there are some."""
+    endings = (".otio", ".edl", *((".srt",) if subtitled else ()))
+    return (film, *(film.with_suffix(ending) for ending in endings))
+
+
+def check_files(script: Script, folder: Path, shots: Collection[Shot] | None = None) -> None:
+    """Read the files that a script names, before anything is filmed.
+
+    Args:
+        script: The script.
+        folder: Where they are looked for.
+        shots: Those whose pictures are still needed. None: all.
+
+    Raises:
+        MediaError: The sound or a picture is not there or cannot be read.
+    """
+    if script.production.sound is not None:
+        _sound_of(folder / script.production.sound, 0.1)
+    for shot in script.shots if shots is None else shots:
+        for field in ("first_frame", "last_frame"):
+            name = getattr(shot, field)
+            if name is None:
+                continue
+            try:
+                Clip.open(folder / name, first=1, sound=False)
+            except (KinemaError, OSError) as error:
+                raise MediaError(f'shot "{shot.id}", {field}: {error}') from None
 
 
 def deliver(production: Production, path: Path, *, identity: Identity | None = None, force: bool = False) -> DeliveredFilm:
@@ -59,6 +90,9 @@ def deliver(production: Production, path: Path, *, identity: Identity | None = N
         InputError: A shot has no take yet, or takes that do not fit together.
         OutputError: A file is there already, or cannot be written.
     """
+    subtitled = any(shot.dialogue for shot in production.script.shots)
+    for one in delivered_paths(path, subtitled=subtitled):
+        check_free(one, force=force)
     edit, clips = edited_shots(production)
     film = joined_film(production, edit, clips, production.folder)
     title = production.script.production.title
@@ -80,13 +114,13 @@ def deliver(production: Production, path: Path, *, identity: Identity | None = N
     replace_file(path, write, force=force)
     fps = film.fps
     others = [
-        write_text(path.with_suffix(".otio"), otio_of(title, edit, fps, path.parent), force=True),
-        write_text(path.with_suffix(".edl"), edl_of(title, edit, fps), force=True),
+        write_text(path.with_suffix(".otio"), otio_of(title, edit, fps, path.parent), force=force),
+        write_text(path.with_suffix(".edl"), edl_of(title, edit, fps), force=force),
     ]
     if subtitles := srt_of(edit, production.script, fps):
-        others.append(write_text(path.with_suffix(".srt"), subtitles, force=True))
+        others.append(write_text(path.with_suffix(".srt"), subtitles, force=force))
     production.log("delivered", why=f"{path.name}: {film.duration_s:.1f} s, {len(edit)} shots")
-    return DeliveredFilm(film=path, others=tuple(others))
+    return DeliveredFilm(film=path, others=tuple(others), duration_s=film.duration_s)
 
 
 def edited_shots(production: ProductionRecord) -> tuple[list[EditedShot], list[Clip]]:

@@ -307,7 +307,7 @@ def staged_scene(
     Raises:
         InputError: A background, view, kind, color, material or size that there is not.
     """
-    _check_words(identities, background, view)
+    check_scene_words(identities, background, view)
     ids, count = list(identities), max(len(identities), 1)
     fixed: dict[str, Any] = {
         "kind": np.full(count, -1, np.int8), "color": np.zeros(count, np.int8), "material": np.zeros(count, np.int8),
@@ -328,7 +328,8 @@ def staged_scene(
     )  # fmt: skip
 
 
-def _check_words(identities: Mapping[str, CastIdentity], background: str, view: str) -> None:
+def check_scene_words(identities: Mapping[str, CastIdentity], background: str, view: str) -> None:
+    """InputError: a background, view, kind, color or material that there is not. identities: of the cast, by id."""
     named = [("background", background, BACKGROUNDS), ("view", view, VIEWS)]
     for id, identity in identities.items():
         named += [

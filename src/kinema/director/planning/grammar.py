@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from kinema.director.script import Direction, EventKind, ExpectedEvent
+from kinema.director.script import CastIdentity, CastMember, Direction, EventKind, ExpectedEvent
 from kinema.playground.vocabulary import article
 from kinema.scene.scene import COLORS, MATERIALS, SIZES
 from kinema.text.prompt_check import things_in
@@ -33,7 +33,7 @@ _VERBS: tuple[tuple[EventKind, str], ...] = (
     ("bounces", r"bounces?"),
     ("jumps", r"jumps?|hops?|leaps?"),
     ("falls", r"falls?|drops?|tumbles? down"),
-    ("rests", r"(?:stand|rest|wait|stay|lie|sit)s?(?: still)?|does not move|is (?:there|still)"),
+    ("rests", r"(?:stand|rest|wait|stay|lie|sit)s?(?: still)?|does(?: not|n['’]t) move|is (?:there|still)"),
     (
         "moves",
         r"rolls?|slides?|moves?|goe?s?|drives?|walks?|runs?|flies|tumbles?|is thrown|is tossed|rushes|hurries|heads?|crosses"
@@ -44,6 +44,10 @@ _VERB = re.compile("|".join(rf"(?P<{kind}>\b(?:{words})\b)" for kind, words in _
 _DIRECTION = re.compile(r"\b(?:to the |from the |on the )?(left|right|up|down)(?:wards?)?\b", re.IGNORECASE)
 _FROM = re.compile(r"\bfrom the (left|right)\b", re.IGNORECASE)
 _CLAUSE = re.compile(r"\s*(?:,?\s*\b(?:and then|then|and|while|until|before)\b|;|,)\s*", re.IGNORECASE)
+_NOT = re.compile(
+    r"\b(?:never|not|cannot|no longer|hardly|neither|nor|no|none|nobody|nothing|without)\b|n['’]t\b", re.IGNORECASE
+)
+_STILL = re.compile(r"\bdoes(?: not|n['’]t) move\b", re.IGNORECASE)
 _SETTING = re.compile(r"(?:in|on|at|inside|outside|under|near|by|one|once|early|late|that)\b", re.IGNORECASE)
 """How a phrase begins that only says where or when."""
 _PRONOUN = re.compile(r"\b(it|he|she|they)\b", re.IGNORECASE)
@@ -105,6 +109,14 @@ class NamedThings:
         return thing.id
 
 
+def member_of(thing: NamedThing) -> CastMember:
+    """Something that a story names, as a member of the cast."""
+    return CastMember(
+        id=thing.id, name=f"{thing.color} {thing.kind}", look=thing.look,
+        identity=CastIdentity(kind=thing.kind, color=thing.color, material=thing.material, size=thing.size),  # type: ignore[arg-type]
+    )  # fmt: skip
+
+
 _USUAL = {
     "ball": "red",
     "box": "blue",
@@ -130,7 +142,13 @@ def events_of(sentence: str, memory: NamedThings) -> tuple[list[ExpectedEvent], 
     involved: list[str] = []
     lost: list[str] = []
     subject: str | None = None
-    for clause in (part for part in _CLAUSE.split(sentence) if part and part.strip()):
+    denied = False
+    for whole in (part for part in _CLAUSE.split(sentence) if part and part.strip()):
+        clause, named = _without_denied(whole, memory)
+        involved += named
+        if clause != whole and not clause.strip():
+            subject, denied = (named[0] if named else None), not named
+            continue
         verb = _VERB.search(clause)
         before, after = (clause, "") if verb is None else (clause[: verb.start()], clause[verb.end() :])
         named, objects = memory.resolve(before), memory.resolve(after)
@@ -141,7 +159,10 @@ def events_of(sentence: str, memory: NamedThings) -> tuple[list[ExpectedEvent], 
             subject = named[0] if named else subject
             continue
         if named:
-            subject = named[0]
+            subject, denied = named[0], False
+        elif denied:
+            lost.append(clause.strip())
+            continue
         elif _PRONOUN.search(before) or subject is None:
             subject = memory.last if _PRONOUN.search(before) or not objects else objects.pop(0)
         if subject is None:
@@ -157,6 +178,20 @@ def events_of(sentence: str, memory: NamedThings) -> tuple[list[ExpectedEvent], 
         memory.last = subject
         memory.last_other = other or memory.last_other
     return events, list(dict.fromkeys(involved)), lost
+
+
+def _without_denied(clause: str, memory: NamedThings) -> tuple[str, list[str]]:
+    """What a clause says that happens, without what it says that does not, and ids of what that names all the same. "A ball never
+    moves" says nothing that happens, and names a ball; "no ball" names none; of "a ball rolls without a box" the first half stays.
+    "Does not move" is what can be seen: it rests."""
+    match = _NOT.search(_STILL.sub(lambda still: "-" * len(still[0]), clause))
+    if match is None:
+        return clause, []
+    memory.notes.append(f"{clause.strip()!r} says what does not happen: it is neither filmed nor checked")
+    if match[0].lower() == "without":
+        return clause[: match.start()], []
+    absent = match[0].lower() in ("no", "none", "nobody", "nothing", "neither", "nor")
+    return "", memory.resolve(clause[: match.start()] if absent else clause)
 
 
 def _clause_events(kind: EventKind, who: str, other: str | None, clause: str, memory: NamedThings) -> list[ExpectedEvent]:

@@ -11,12 +11,12 @@ import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 
-from kinema.director.filming.staging import TALL
+from kinema.director.filming.staging import TALL, check_scene_words
 from kinema.director.filming.takes import film_size
-from kinema.director.planning.grammar import CAMERAS, FRAMINGS, NamedThings, event_words, events_of
+from kinema.director.planning.grammar import CAMERAS, FRAMINGS, NamedThings, event_words, events_of, member_of
 from kinema.director.planning.story import Beat, Story, StoryScene
 from kinema.director.script import (
-    CastIdentity,
+    MOST_SHOTS,
     CastMember,
     DialogueLine,
     ExpectedEvent,
@@ -24,9 +24,10 @@ from kinema.director.script import (
     ProductionSettings,
     Script,
     Shot,
+    errors_named,
 )
 from kinema.engines import Capabilities
-from kinema.errors import InputError
+from kinema.errors import InputError, excerpt
 from kinema.playground.vocabulary import PLACES, listing
 from kinema.scene.scene import BACKGROUNDS
 
@@ -74,21 +75,53 @@ def plan_story(story: Story, capabilities: Capabilities, settings: ProductionSet
 
     Returns:
         The script, with notes and an estimate.
+
+    Raises:
+        InputError: Nothing of the story is understood, or it has more shots or longer sentences than a script holds.
     """
-    settings = settings or ProductionSettings(title=story.title)
     planner = _ForState(capabilities) if capabilities.state else _ForAny(capabilities)
-    for number, scene in enumerate(story.scenes, 1):
-        planner.plan_scene(scene, str(number))
-    script = Script(
-        production=settings, cast=tuple(planner.cast()), places=tuple(planner.places.values()), shots=tuple(planner.shots)
-    )
+    with errors_named("the story cannot be planned"):
+        settings = settings or ProductionSettings(title=story.title)
+        for number, scene in enumerate(story.scenes, 1):
+            planner.plan_scene(scene, str(number))
+        _check_shots(len(planner.shots), planner.notes, capabilities)
+        script = Script(
+            production=settings,
+            cast=tuple(planner.cast()),
+            places=tuple(planner.places.values()),
+            shots=tuple(planner.shots),
+        )
     return with_notes(script, capabilities, planner.notes)
 
 
+def _check_shots(count: int, notes: Sequence[str], capabilities: Capabilities) -> None:
+    if count == 0:
+        why = "; ".join(excerpt(note, 120) for note in dict.fromkeys(notes[:3]))
+        raise InputError(f"the story has nothing that {capabilities.model} films ({why}); it films {capabilities.filmed}")
+    if count > MOST_SHOTS:
+        raise InputError(f"the story has {count} shots: expected up to {MOST_SHOTS}; film it in parts")
+
+
 def with_notes(script: Script, capabilities: Capabilities, notes: Sequence[str] = ()) -> PlannedScript:
-    """A script with what its model cannot film as it says, and an estimate."""
+    """A script with what its model cannot film as it says, and an estimate. InputError: a shot's cast or place has words that are
+    none of the model's state."""
+    if capabilities.state:
+        _check_state_words(script, capabilities)
     more = [*notes, *unfilmable(script, capabilities)]
     return PlannedScript(script=script, notes=tuple(dict.fromkeys(more)), estimate=estimate_of(script, capabilities))
+
+
+def _check_state_words(script: Script, capabilities: Capabilities) -> None:
+    """InputError: the first shot whose cast or place has words that are none of the model's state."""
+    for number, shot in enumerate(script.shots, 1):
+        if shot.model is not None and shot.model != capabilities.model:
+            continue
+        place = script.place_of(shot)
+        try:
+            identities = {id: one for id in shot.cast if (one := script.member(id).identity) is not None}
+            check_scene_words(identities, (place and place.background) or "lab", (place and place.view) or "side")
+        except InputError as error:
+            raise InputError(f'shot {number} ("{shot.id}"), {error}') from None
 
 
 def estimate_of(script: Script, capabilities: Capabilities) -> FilmEstimate:
@@ -155,13 +188,7 @@ class _ForState:
 
     def cast(self) -> list[CastMember]:
         """All that the story names, once each."""
-        return [
-            CastMember(
-                id=thing.id, name=f"{thing.color} {thing.kind}", look=thing.look,
-                identity=CastIdentity(kind=thing.kind, color=thing.color, material=thing.material, size=thing.size),  # type: ignore[arg-type]
-            )
-            for thing in self.memory.things.values()
-        ]  # fmt: skip
+        return [member_of(thing) for thing in self.memory.things.values()]
 
     def plan_scene(self, scene: StoryScene, name: str) -> None:
         """Add the shots of a scene."""

@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from kinema.director.script import DialogueLine, TransitionKind
+from kinema.director.script import DialogueLine, TransitionKind, errors_named
 from kinema.errors import InputError
 
 MOST_CHARACTERS = 200_000
@@ -62,7 +62,8 @@ def read_story(text: str, *, fountain: bool | None = None) -> Story:
         raise InputError(f"a story of {len(text)} characters: expected up to {MOST_CHARACTERS}; film it in parts")
     if fountain is None:
         fountain = any(_HEADING.match(line) for line in text.splitlines())
-    story = _fountain(text) if fountain else _prose(text)
+    with errors_named("the story's dialogue"):
+        story = _fountain(text) if fountain else _prose(text)
     story.scenes = [scene for scene in story.scenes if scene.beats]
     if not story.scenes:
         raise InputError('the story holds no sentence to film: expected one such as "A red ball rolls across the lab."')
@@ -78,7 +79,7 @@ def _prose(text: str) -> Story:
     for number, paragraph in enumerate(re.split(r"\n\s*\n", text.strip())):
         title = re.fullmatch(r"#\s*(.+)", paragraph.strip())
         if title and number == 0:
-            story.title = title[1].strip()
+            story.title = title[1].strip()[:200]
             continue
         story.scenes.append(StoryScene(beats=list(_beats(" ".join(paragraph.split())))))
     return story

@@ -16,6 +16,7 @@ from kinema.director.delivery.edit_list import EditedShot, edl_of, otio_of, srt_
 from kinema.director.delivery.film import edit_of
 from kinema.director.production import FORMAT, LOG, SCRIPT, STATE
 from kinema.director.script import Script
+from kinema.director.shot_digest import shot_digest
 from kinema.errors import ApiError
 from kinema.server.productions.stored import StoredProduction
 from kinema.server.storage.clips import load_clip
@@ -63,7 +64,7 @@ def production_files(
     script, pictures = _with_files(production.script)
     files = {
         SCRIPT: script.to_json(),
-        STATE: json.dumps({"format": FORMAT, **production.state}, indent=1),
+        STATE: json.dumps({"format": FORMAT, **_state_for(production, script)}, indent=1),
         LOG: "".join(json.dumps(_line(row), ensure_ascii=False) + "\n" for row in lines),
     }
     if production.edit is not None:
@@ -105,6 +106,16 @@ def _with_files(script: Script) -> tuple[Script, dict[str, str]]:
         names |= {id: f"pictures/{id}.png" for id in given.values()}
         shots.append(shot.model_copy(update={field: names[id] for field, id in given.items()}))
     return script.model_copy(update={"shots": tuple(shots)}), names
+
+
+def _state_for(production: StoredProduction, script: Script) -> dict[str, Any]:
+    """The state, whose used takes are those of the shots as `script` has them, with names of files."""
+    shots = dict(production.state["shots"])
+    for shot in script.shots:
+        entry = shots.get(shot.id, {})
+        if entry.get("digest") == production.digest_of(shot.id):
+            shots[shot.id] = {**entry, "digest": shot_digest(script, shot)}
+    return {**production.state, "shots": shots}
 
 
 def _line(row: Row[Any]) -> dict[str, Any]:
