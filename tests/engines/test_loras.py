@@ -53,7 +53,7 @@ def test_a_lora_that_is_not_there_or_is_none(tiny: Callable[[str], Path], tmp_pa
     plain = film(engine)
     (tmp_path / "bad.safetensors").write_bytes(b"nothing")
     for source in (str(tmp_path / "missing.safetensors"), str(tmp_path / "bad.safetensors")):
-        with pytest.raises(InputError, match="cannot be loaded|there is no such file") as error:
+        with pytest.raises(InputError, match=r"cannot be loaded|there is no such file") as error:
             film(engine, Lora(source=source))
         assert "\n" not in str(error.value)
     assert (film(engine) == plain).all()
