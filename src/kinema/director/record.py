@@ -6,6 +6,7 @@ Where script, decisions, takes and log are kept is for subclasses: a folder (`ki
 from __future__ import annotations
 
 import json
+from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from kinema.errors import InputError
 from kinema.media import Clip
 
 
-class ProductionRecord:
+class ProductionRecord(ABC):
     """A script with what is decided about its shots.
 
     Args:
@@ -39,23 +40,25 @@ class ProductionRecord:
 
     # -- storage ---------------------------------------------------------------------------------------------------------
 
+    @abstractmethod
     def takes(self, shot: str) -> list[TakeRecord]:
         """The takes of a shot that were filmed and checked, in order."""
-        raise NotImplementedError
 
+    @abstractmethod
     def take_path(self, shot: str, number: int) -> Path:
         """The file of a take."""
-        raise NotImplementedError
 
+    @abstractmethod
     def log(self, what: str, shot: str = "", take: int | None = None, why: str = "") -> None:
         """Add a line to the log."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _save_state(self) -> None:
-        raise NotImplementedError
+        """Write `state`."""
 
+    @abstractmethod
     def _save_script(self) -> None:
-        raise NotImplementedError
+        """Write `script`."""
 
     def open_take(self, shot: str, number: int) -> Clip:
         """The film of a take, as its file has it."""
