@@ -49,10 +49,7 @@ def test_the_studio_works_below_a_path(page: Page, below: Running) -> None:
     below.wait(id)
     page.reload()
     page.evaluate("() => { location.hash = '#/gallery'; }")
-    film = page.locator("img, video").filter(visible=True).first
-    expect(film).to_be_visible()
-    sources = page.eval_on_selector_all("img, video", "all => all.map(one => one.currentSrc || one.src).filter(Boolean)")
-    assert any(f"/films/v1/videos/{id}/content" in source for source in sources), sources
+    expect(page.locator(f"[src*='/films/v1/videos/{id}/content']").first).to_be_visible()
     assert {cookie["path"] for cookie in page.context.cookies()} == {"/films/"}
     page.goto(f"{below.url}/films/verify")
     expect(page.get_by_test_id("dropzone")).to_be_visible()
@@ -69,6 +66,6 @@ def test_the_page_of_the_api_needs_no_network(page: Page, below: Running) -> Non
     usage = page.locator(".opblock").filter(has=page.get_by_text("/v1/usage", exact=True)).first
     usage.locator(".opblock-summary-control").click()
     usage.get_by_role("button", name="Try it out").click()
-    with page.expect_response(lambda answer: answer.url.endswith("/films/v1/usage")) as answered:
+    with page.expect_response(lambda answer: "/films/v1/usage" in answer.url) as answered:
         usage.get_by_role("button", name="Execute").click()
     assert answered.value.status == 200 and answered.value.request.headers["authorization"] == f"Bearer {below.key}"

@@ -55,6 +55,7 @@ def test_the_seed_is_random_until_it_is_kept(studio: Page, server: Running) -> N
     assert seeds[0] != seeds[1]
     lock = studio.get_by_test_id("seed-lock")
     expect(lock).to_have_attribute("aria-pressed", "false")
+    expect(lock).to_have_attribute("title", f"Keep the seed {seeds[1]}")
     lock.click()
     expect(lock).to_have_attribute("aria-pressed", "true")
     expect(studio.get_by_test_id("seed")).to_have_value(str(seeds[1]))

@@ -493,6 +493,23 @@ def test_one_plays_and_others_watch(url: str, world: str, ann: httpx.Client) -> 
         assert closed.value.rcvd is not None and closed.value.rcvd.code == 4404
 
 
+def test_a_client_that_is_back_takes_the_place_of_its_old_session(url: str, world: str) -> None:
+    """The old connection need not be seen to be cut; a client of another name still waits."""
+    with playing(url, world, "&client=a") as old:
+        assert shown(old)[0]["playing"]
+        with playing(url, world, "&client=b") as other:
+            assert json.loads(other.recv(60))["error"]["code"] == "world_in_play"
+        with playing(url, world, "&client=a") as new:
+            until(new, lambda body: body["playing"])
+            with pytest.raises(ConnectionClosed):
+                while True:
+                    old.recv(60)
+            until(new, lambda body: body["playing"] and body["frame"] > 2)
+    for bad in ("", "x" * 65):
+        with playing(url, world, f"&client={bad}") as line:
+            assert "expected a name of 1 to 64 characters" in json.loads(line.recv(60))["error"]["message"]
+
+
 def test_frames_come_at_the_requested_rate(url: str, world: str) -> None:
     with playing(url, world) as line:
         say(line, type="fps", fps=5)

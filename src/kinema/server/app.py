@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
+import warnings
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib.metadata import version
@@ -78,24 +79,24 @@ RESOURCES = (
 """Modules with a `router` each; addresses with a word go before those with an id."""
 
 
-def answer_head(answers: bool = True) -> None:
-    """Let HEAD be answered wherever GET is, with its status and headers; the OpenAPI page lists GET alone."""
+def answer_head() -> None:
+    """Let HEAD be answered wherever GET is, with its status and headers."""
     for resource in RESOURCES:
         for route in resource.router.routes:
             if isinstance(route, APIRoute) and route.methods and "GET" in route.methods:
-                (route.methods.add if answers else route.methods.discard)("HEAD")
+                route.methods.add("HEAD")
 
 
 class Api(FastAPI):
-    """FastAPI whose OpenAPI page has the schemas of bodies too, which dependencies read (`Body.read`)."""
+    """FastAPI whose OpenAPI page has the schemas of bodies too, which dependencies read (`Body.read`), and GET without HEAD."""
 
     def openapi(self) -> dict[str, Any]:
         if self.openapi_schema is None:
-            answer_head(False)
-            try:
+            with warnings.catch_warnings():
+                warnings.filterwarnings("ignore", "Duplicate Operation ID")  # GET and HEAD share theirs
                 self.openapi_schema = super().openapi()
-            finally:
-                answer_head()
+            for operations in self.openapi_schema["paths"].values():
+                operations.pop("head", None)
             self.openapi_schema["components"]["schemas"].update(body_schemas())
         return self.openapi_schema
 

@@ -342,8 +342,8 @@ export const worlds = {
   /** The last frames as a video of the gallery. @returns {Promise<Video>} */
   record: (id, frames, name) => call("POST", at("worlds", id, "/videos"), compact({ frames, name })),
   rewind: (id, frames) => call("POST", at("worlds", id, "/rewind"), { frames }),
-  liveUrl: (id, size) => {
-    const url = new URL(ROOT + at("worlds", id, `/live${query({ size, paused: 1 })}`), location.href);
+  liveUrl: (id, size, client) => {
+    const url = new URL(ROOT + at("worlds", id, `/live${query({ size, paused: 1, client })}`), location.href);
     url.protocol = url.protocol.replace("http", "ws");
     return url.href;
   },

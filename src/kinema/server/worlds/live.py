@@ -2,7 +2,8 @@
 
 The server waits while IN_FLIGHT pictures are not acknowledged, so that nothing piles up on a slow connection. One session at a
 time plays, that is, steps the world on a clock. Other sessions of the same world watch: they receive every change and may request
-single steps.
+single steps. A client whose connection was cut may be back before the server has noticed: by the name that it gives itself its new
+session takes the place of the old one.
 """
 
 from __future__ import annotations
@@ -44,6 +45,8 @@ CHECK_KEY_S = 3.0
 """How often the key of a session is checked."""
 REFUSED, NOT_FOUND, CLOSING, LATER, FAILED = 4401, 4404, 1012, 1013, 1011
 """WebSocket close codes."""
+LONGEST_CLIENT = 64
+"""The most characters of a client's name."""
 
 
 def encode_picture(frame: NDArray[np.uint8], size: int | None, *, lossless: bool = False) -> bytes:
@@ -113,8 +116,9 @@ async def always_valid() -> None:
 
 
 class LiveSession:
-    """One client in one world. size: the longer side of pictures, None: as they are; lossless: PNG in place of JPEG. charge:
-    bills frames before they are generated, or raises; check_key: raises once the client's key is not valid any more."""
+    """One client in one world. size: the longer side of pictures, None: as they are; lossless: PNG in place of JPEG. client: the
+    name that the client gives itself, None: without one. charge: bills frames before they are generated, or raises; check_key:
+    raises once the client's key is not valid any more."""
 
     def __init__(
         self,
@@ -124,10 +128,12 @@ class LiveSession:
         *,
         size: int | None,
         lossless: bool,
+        client: str | None = None,
         charge: Callable[[int], Awaitable[None]] = free,
         check_key: Callable[[], Awaitable[None]] = always_valid,
     ) -> None:
         self.manager, self.session, self.socket, self.size, self.lossless = manager, session, socket, size, lossless
+        self.client = client
         self.charge, self.check_key = charge, check_key
         self.expelled: ApiError | None = None
         self.clock = FrameClock(session.meta.fps)
@@ -145,18 +151,27 @@ class LiveSession:
         return self.session.player is self
 
     def play(self) -> None:
-        """Step the world on this session's clock; ApiError while another session plays."""
-        if self.session.player not in (None, self):
-            raise ApiError(
-                409, "another session is playing this world; it is shown here and can be stepped, or played once the other pauses",
-                code="world_in_play",
-            )  # fmt: skip
+        """Step the world on this session's clock; ApiError while another client plays."""
+        player = self.session.player
+        if player is not None and player is not self:
+            if self.client is None or player.client != self.client:
+                raise ApiError(
+                    409,
+                    "another session is playing this world; it is shown here and can be stepped, or played once the other pauses",
+                    code="world_in_play",
+                )
+            player.leave()
         if not self.playing:
             self.session.player, self.clock.due = self, time.monotonic()
 
     def pause(self) -> None:
         if self.playing:
             self.session.player = None
+
+    def leave(self) -> None:
+        """End this session, as if the client had left."""
+        self.left = True
+        self.wake.set()
 
     async def run(self, *, playing: bool) -> None:
         """Run until the client leaves, the world is deleted or the server closes."""
@@ -276,8 +291,7 @@ class LiveSession:
                     await self._send(error_text(error))
                 self.wake.set()
         finally:
-            self.left = True
-            self.wake.set()
+            self.leave()
 
     def _take(self, text: str | None) -> None:
         if text is None or len(text) > LONGEST_MESSAGE:
@@ -324,20 +338,24 @@ async def live(
     charge: Callable[[int], Awaitable[None]] = free,
     check_key: Callable[[], Awaitable[None]] = always_valid,
 ) -> None:
-    """Play a world over an accepted socket. Query: size=256 (longer side), format=jpeg or png, paused=1 to begin paused."""
+    """Play a world over an accepted socket. Query: size=256 (longer side), format=jpeg or png, paused=1 to begin paused,
+    client=NAME (made up by the client, the same when it connects again)."""
     query = socket.query_params
     low, high = SIZES
-    size, form = query.get("size"), query.get("format", "jpeg")
+    size, form, client = query.get("size"), query.get("format", "jpeg"), query.get("client")
     if size is not None and not (size.isdecimal() and len(size) < 6 and low <= int(size) <= high):
         raise InputError(f"size {size[:40]!r}: expected the longer side in pixels, {low} to {high}")
     if form not in ("jpeg", "png"):
         raise InputError(f"format {form[:40]!r}: expected jpeg or png")
+    if client is not None and not 0 < len(client) <= LONGEST_CLIENT:
+        raise InputError(f"client {client[:40]!r}: expected a name of 1 to {LONGEST_CLIENT} characters")
     live_session = LiveSession(
         manager,
         session,
         socket,
         size=None if size is None else int(size),
         lossless=form == "png",
+        client=client,
         charge=charge,
         check_key=check_key,
     )

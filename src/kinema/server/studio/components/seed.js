@@ -17,7 +17,7 @@ export function SeedField({ value, onChange, last, testid = "seed" }) {
   const flip = () => onChange(kept ? null : (last ?? randomSeed()));
   return html`<div class="seed">
     <${NumberField} label="Seed" value=${value} min=${0} max=${SEEDS} placeholder="random" onChange=${onChange} testid=${testid} />
-    <${Button} icon=${kept ? "lock" : "unlock"} label="Keep the seed" aria-pressed=${kept ? "true" : "false"}
+    <${Button} icon=${kept ? "lock" : "unlock"} label=${kept || last === undefined ? "Keep the seed" : `Keep the seed ${last}`} aria-pressed=${kept ? "true" : "false"}
       onClick=${flip} testid=${`${testid}-lock`} />
   </div>`;
 }

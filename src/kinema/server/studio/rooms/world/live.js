@@ -19,6 +19,8 @@ export class Live {
   constructor(id, to) {
     this.id = id;
     this.to = to;
+    /** By this the server knows that a connection takes the place of one that was cut. */
+    this.client = Array.from(crypto.getRandomValues(new Uint8Array(12)), (byte) => byte.toString(16).padStart(2, "0")).join("");
     this.tries = 0;
     this.action = null;
     this.done = false;
@@ -32,7 +34,7 @@ export class Live {
 
   connect() {
     clearTimeout(this.timer);
-    const socket = new WebSocket(worlds.liveUrl(this.id, 256));
+    const socket = new WebSocket(worlds.liveUrl(this.id, 256, this.client));
     socket.binaryType = "arraybuffer";
     socket.onopen = () => {
       if (this.fps) this.send({ type: "fps", fps: this.fps });
