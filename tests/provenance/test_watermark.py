@@ -17,7 +17,7 @@ from kinema.errors import InputError
 from kinema.media import Clip
 from kinema.playground import simulate, tiny
 from kinema.playground.renderer import render_scene
-from kinema.provenance import PUBLIC_KEY, detect, label, mark
+from kinema.provenance import PUBLIC_KEY, detect, detect_unchanged, label, mark
 from kinema.provenance.code import CODED_BITS, decode_id, encode_id
 
 Frames = NDArray[np.uint8]
@@ -93,6 +93,16 @@ def test_the_id_is_read_from_a_changed_copy(marked: Frames, attack: str) -> None
     found = detect(ATTACKS[attack](marked))
     assert found is not None and found.id == ID
     assert found.score > 5 and 0.7 <= found.agreement <= 1
+
+
+def test_frames_of_the_marked_size_are_searched_faster(clip: Frames, marked: Frames) -> None:
+    """At one scale alone, that of the marked frames; a film of another size needs the whole search."""
+    assert detect_unchanged(marked) == detect(marked) and detect_unchanged(clip) is None
+    large = mark(np.repeat(np.repeat(clip[:16], 8, 1), 8, 2), ID)
+    found = detect_unchanged(large)
+    assert found is not None and (found.id, found.chip) == (ID, 16.0)
+    half = h264(marked[:, ::2, ::2])
+    assert detect(half) is not None and detect_unchanged(half) is None
 
 
 def test_a_saved_clip_keeps_its_mark_and_all_that_is_known_of_it(clip: Frames, tmp_path: Path) -> None:

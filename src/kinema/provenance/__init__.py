@@ -15,7 +15,7 @@ from kinema.provenance.manifest import (
     sign,
 )
 from kinema.provenance.verify import Verdict, verify
-from kinema.provenance.watermark import PUBLIC_KEY, Watermark, detect, mark
+from kinema.provenance.watermark import PUBLIC_KEY, Watermark, detect, detect_unchanged, mark
 
 __all__ = [
     "PUBLIC_KEY",
@@ -29,6 +29,7 @@ __all__ = [
     "archive_ingredient",
     "can_sign",
     "detect",
+    "detect_unchanged",
     "identity_from",
     "label",
     "mark",

@@ -162,6 +162,18 @@ def detect(frames: Frames, key: bytes = PUBLIC_KEY) -> Watermark | None:
     return None
 
 
+def detect_unchanged(frames: Frames, key: bytes = PUBLIC_KEY) -> Watermark | None:
+    """As `detect`, for frames of the size and rate that they were marked with: the search at one scale alone, in the first frames
+    alone, which takes a tenth of the time. None: `detect` may still find a mark."""
+    count, height, width, _ = frames.shape
+    bright = luma(frames[: WINDOW if height * width <= SMALL else PERIOD], LARGEST)
+    chip = chip_pixels(count, height, width) * bright.shape[1] / height
+    while chip > CHIPS[0]:
+        bright, chip = halved(bright), chip / 2
+    reading = _search(residual(bright), chip, 1.0, key)
+    return reading and replace(reading, chip=float(chip_pixels(count, height, width)))
+
+
 def _levels(bright: Floats) -> list[Floats]:
     """What the scene leaves of the frames, their halves, quarters, ... as long as a few chips fit in."""
     out = [residual(bright)]

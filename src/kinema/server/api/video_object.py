@@ -117,7 +117,7 @@ def video_object(services: Services, job: Row[Any], *, place: tuple[int, float] 
     if foreign and foreign not in notes:  # else it was said when the video was accepted
         notes.append(foreign)
     if mark is not None and (job.settings or {}).items() >= UNREADABLE.items():
-        notes.append("too short or small for an invisible mark that can be read; the manifest alone says who made it")
+        notes.append("its invisible mark cannot be read (too short, small or restless); the manifest alone says who made it")
         mark = None
     details = VideoDetails(
         **{name: request.get(name) for name in ("fps", "seed", "steps", "guidance", "strength", "negative_prompt")}, kind=job.kind,

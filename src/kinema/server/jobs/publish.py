@@ -14,13 +14,26 @@ import numpy as np
 from PIL import Image
 
 from kinema.media import Clip
-from kinema.provenance import Identity, Ingredient, Making, can_sign, detect, label, mark, sign, small_copies
+from kinema.media.read import read_clip
+from kinema.media.wanted import FramePart, Wanted
+from kinema.provenance import (
+    Identity,
+    Ingredient,
+    Making,
+    can_sign,
+    detect,
+    detect_unchanged,
+    label,
+    mark,
+    sign,
+    small_copies,
+)
 
 VIDEO, THUMBNAIL, SHEET, STATE = "video.mp4", "thumbnail.jpg", "spritesheet.jpg", "state.json"
 COPIES = "copies.npz"
 """Small copies of the frames, by which a film that carries this one's mark is compared with it."""
-SURE_FRAMES, SURE_SIDE = 32, 64
-"""Frames and pixels of the short side from which on a watermark is always found in the file that it was written to."""
+SEARCHED_FRAMES = (16, 128)
+"""First frames of a film in which its watermark is looked for once it is written; a few are enough for most."""
 UNREADABLE = {"watermark": "unreadable"}
 """In the settings of a video whose watermark cannot be read from its file."""
 THUMBNAIL_SIDE = 256
@@ -78,12 +91,14 @@ def write_film(
 
 
 def _is_readable(path: Path, clip: Clip, id: int) -> bool:
-    """Whether a film's watermark can be read from its file. Films that are long and large enough are not searched: there it always
-    can (docs/measurements/watermark.md)."""
-    if clip.num_frames >= SURE_FRAMES and min(clip.frames.shape[1:3]) >= SURE_SIDE:
-        return True
-    mark_there = detect(Clip.open(path).frames)
-    return mark_there is not None and mark_there.id == id
+    """Whether a film's watermark can be read from its file: from the first frames, or else from all."""
+    for count in SEARCHED_FRAMES:
+        part = FramePart(first=0, stop=min(clip.num_frames, count), fps=clip.fps)
+        found = detect_unchanged(read_clip(path, wanted=Wanted(part=part, sound=False)).frames)
+        if found is not None and found.id == id:
+            return True
+    found = detect(Clip.open(path).frames)
+    return found is not None and found.id == id
 
 
 def sheet_shape(frames: int) -> tuple[int, int, int]:
