@@ -6,13 +6,14 @@
     kills      random kill -9 of `kinema direct`: nothing filmed twice, no take changed, the same film in the end
     speed      a film of 60 s in 8 shots at 128 px, checks included, against its playback time
 
---parts names some, --count how many stories, films of each fault and kills, --write keeps the page.
+--parts names some, the rest of the page is kept; --count how many stories, films of each fault and kills; --write keeps the page.
 """
 
 from __future__ import annotations
 
 import argparse
 import hashlib
+import json
 import os
 import random
 import signal
@@ -489,16 +490,25 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--write", action="store_true", help=f"keep the page {PAGE.relative_to(ROOT)}")
     arguments = parser.parse_args(argv)
     usual = {"stories": 40, "faults": 20, "kills": 100, "speed": 1}
-    page = ["# The director, measured", "", f"`python -m benchmarks.director` on {machine()}.", ""]
+    kept_path = PAGE.with_suffix(".json")
+    kept: dict[str, list[str]] = json.loads(kept_path.read_text()) if kept_path.exists() else {}
     for part in arguments.parts:
         begun = time.perf_counter()
         lines = BENCHES[part](arguments.count or usual[part])
-        page += [f"## {part.capitalize()}", "", *lines, ""]
-        print("\n".join(lines), f"\n({part}: {time.perf_counter() - begun:.0f} s)\n", flush=True)
-    if arguments.write:
-        PAGE.write_text("\n".join(page), encoding="utf-8")
-        print(PAGE)
+        took_s = time.perf_counter() - begun
+        kept[part] = [f"{time.strftime('%Y-%m-%d')}, {machine()}, {took_s / 60:.0f} minutes.", "", *lines]
+        print("\n".join(kept[part]), "\n", flush=True)
+        if arguments.write:
+            kept_path.write_text(json.dumps(kept, indent=1) + "\n")
+            PAGE.write_text(page(kept), encoding="utf-8")
     return 0
+
+
+def page(kept: dict[str, list[str]]) -> str:
+    lines = ["# The director: figures", "", "`python -m benchmarks.director --write`", ""]
+    for part in (name for name in PARTS if name in kept):
+        lines += [f"## {part.capitalize()}", "", *kept[part], ""]
+    return "\n".join(lines)
 
 
 if __name__ == "__main__":

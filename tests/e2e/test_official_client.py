@@ -6,6 +6,7 @@ import io
 import json
 import threading
 import time
+from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
@@ -28,8 +29,11 @@ QUICK = {"fps": 8, "seed": 3, "steps": 2}
 
 
 @pytest.fixture(scope="module")
-def client(server: Running) -> Any:
-    return openai.OpenAI(api_key=server.key, base_url=f"{server.url}/v1", max_retries=0)
+def client(server: Running) -> Iterator[Any]:
+    calls: list[Any] = []
+    http = openai.DefaultHttpxClient(event_hooks={"request": [calls.append]})
+    yield openai.OpenAI(api_key=server.key, base_url=f"{server.url}/v1", max_retries=0, http_client=http)
+    print(f"calls of the official client: {len(calls)}")
 
 
 @pytest.fixture(scope="module")
@@ -65,6 +69,47 @@ def test_what_unmodified_code_asks_for(client: Any) -> None:
     assert client.videos.delete(video.id).deleted
     with pytest.raises(openai.NotFoundError):
         client.videos.retrieve(video.id)
+
+
+@pytest.mark.parametrize("model", ["sora-2-2025-10-06", "sora-2-2025-12-08", "sora-2-pro", "sora-2-pro-2025-10-06"])
+@pytest.mark.parametrize("size", ["720x1280", "1792x1024"])
+def test_dated_models_and_official_sizes(client: Any, model: str, size: str) -> None:
+    """They are taken, upright stays upright, and the answer says what is filmed instead."""
+    video = client.videos.create(prompt="a red ball rolls right", model=model, seconds="4", size=size)
+    assert video.model == "kinema-tiny" and model in " ".join(video.model_extra["kinema"]["notes"])
+    asked, filmed = ([int(side) for side in text.split("x")] for text in (size, video.size))
+    assert (asked[0] < asked[1]) == (filmed[0] < filmed[1])
+    client.videos.delete(video.id)
+
+
+def test_a_phone_s_photo_begins_a_film(client: Any, server: Running, tmp_path: Path) -> None:
+    """Twelve megapixels, stored on its side with a note that it is upright."""
+    upright = render_scene(simulate(tiny(), 930_000_002, fps=8.0, num_frames=1).scene, height=96, width=64)[0]
+    photo = Image.fromarray(upright).resize((3024, 4032)).transpose(Image.Transpose.ROTATE_90)
+    turned = Image.Exif()
+    turned[0x0112] = 6
+    sink = io.BytesIO()
+    photo.save(sink, "JPEG", quality=92, exif=turned)
+    made = client.videos.create(
+        prompt="a red ball", model="sora-2", seconds="0.5", size="64x96", extra_body=QUICK,
+        input_reference=("IMG_0001.JPG", sink.getvalue(), "image/jpeg"),
+    )  # fmt: skip
+    done = server.wait(made.id)
+    assert done["status"] == "completed", done["error"]
+    clip = saved(client.videos.download_content(made.id), tmp_path / "v.mp4")
+    assert clip.size == "64x96" and np.abs(clip.frames[0].astype(int) - upright).mean() < 16
+
+
+def test_a_clip_of_1080_lines_goes_on(client: Any, server: Running, tmp_path: Path) -> None:
+    small = render_scene(simulate(tiny(), 930_000_003, fps=24.0, num_frames=24).scene, height=90, width=160)
+    large = np.repeat(np.repeat(small, 12, 1), 12, 2)
+    sent = Clip(frames=large, fps=24.0).save(tmp_path / "holiday.mp4")
+    made = client.videos.extend(prompt="", seconds="1", video=("holiday.mp4", sent.read_bytes()))
+    done = server.wait(made.id, 180)
+    assert done["status"] == "completed", done["error"]
+    clip = saved(client.videos.download_content(made.id), tmp_path / "v.mp4")
+    assert clip.num_frames / clip.fps == pytest.approx(2.0) and clip.size == "224x128"
+    assert done["kinema"]["notes"][0] == "what is given (1920x1080) is taken at 224x128, which kinema-tiny films"
 
 
 @pytest.mark.parametrize("form", ["part", "data", "id", "object", "video"])

@@ -140,3 +140,13 @@ def test_a_phone_clip(model: Model, tmp_path: Path) -> None:
     world = World(model, clip)
     assert world.size == (32, 64) and world.step().frame.shape == (64, 32, 3)
     assert World(model, clip, size="64x64").size == (64, 64)
+
+
+def test_a_film_that_is_taken_at_another_size_is_warned_of(model: Model, caplog: pytest.LogCaptureFixture) -> None:
+    """Unless that size was asked for; a picture is fitted in silence, because the film has the size that is told."""
+    width, height = limits.fitted_size(model.config, 160, 90)
+    limits.fit_size(model, noise(160, 90, 1))
+    limits.fit_size(model, noise(160, 90), (width, height))
+    assert not caplog.messages
+    assert limits.fit_size(model, noise(160, 90)).size == f"{width}x{height}"
+    assert caplog.messages == [f"the clip is taken at {width}x{height}, the size of {model.config.name} that fits it best"]

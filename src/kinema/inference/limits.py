@@ -209,8 +209,12 @@ def size_for(model: Model, clip: Clip, size: str | Size | None) -> Size:
 
 
 def fit_size(model: Model, clip: Clip, size: str | Size | None = None) -> Clip:
-    """The clip at a size that the model films (`size_for`): itself, every pixel as given, where that is its own size."""
-    return clip.fit(*size_for(model, clip, size))
+    """The clip at a size that the model films (`size_for`): itself, every pixel as given, where that is its own size. A film that
+    is taken at another size than its own without being asked to is warned of."""
+    width, height = size_for(model, clip, size)
+    if size is None and clip.num_frames > 1 and clip.size != f"{width}x{height}":
+        log.warning("the clip is taken at %dx%d, the size of %s that fits it best", width, height, model.config.name)
+    return clip.fit(width, height)
 
 
 def fit_rate(model: Model, clip: Clip) -> Clip:

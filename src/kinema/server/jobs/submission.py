@@ -154,7 +154,7 @@ class Submission:
         if not shown and not self.services.settings.any_prompt:
             check_names_something(request["prompt"], model)
         if shown and not given.size:
-            request["size"] = _fitted(model, _source(self.services, shown[0])["size"])
+            request["size"] = _fitted(model, _source(self.services, shown[0])["size"], request["notes"])
             width, height = limits.parse_size(request["size"])
             usual = capabilities_named(model)
             usual.check_film(request["seconds"], request["fps"], (width, height), mend="pass fps={fps:g}")
@@ -203,7 +203,7 @@ class Submission:
             wanted["cuts"] = cuts_of(wanted["cuts"], first["seconds"], first["fps"])
             size = named_size or noted_cut_size(first, wanted["cuts"], notes)
         else:
-            size = named_size or _fitted(model, first["size"])
+            size = named_size or _fitted(model, first["size"], notes)
         if named_size or kind != "trim":
             size = "x".join(map(str, usual.check_size(size)))
         sources_known = [_source(self.services, reference) for name, reference in known.items() if name != "mask"]
@@ -406,6 +406,9 @@ def _asked_of_engine(request: dict[str, Any]) -> FilmRequest:
     return FilmRequest(workflow=workflow, negative_prompt=request.get("negative_prompt", ""), camera=camera)
 
 
-def _fitted(model: str, size: str) -> str:
-    """The model's size that fits a source of this size best."""
-    return "x".join(map(str, capabilities_named(model).fitted_size(*limits.parse_size(size))))
+def _fitted(model: str, size: str, notes: list[str]) -> str:
+    """The model's size that fits a source of this size best; another one is noted."""
+    fitted = "x".join(map(str, capabilities_named(model).fitted_size(*limits.parse_size(size))))
+    if fitted != size:
+        notes.append(f"what is given ({size}) is taken at {fitted}, which {model} films")
+    return fitted
