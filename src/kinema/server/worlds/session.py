@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import MISSING, asdict, dataclass, field, fields
 from pathlib import Path
-from typing import Any, TextIO, overload
+from typing import Any, Protocol, TextIO, overload
 
 import numpy as np
 
@@ -192,6 +192,15 @@ class Meta:
     """Of a recorded world: how it is acted in (`kinema.envs.controls.action_controls`)."""
 
 
+class Player(Protocol):
+    """Who steps a world on a clock. client: the name that its client gives itself."""
+
+    client: str | None
+
+    def leave(self) -> None:
+        """End the session, as if the client had left."""
+
+
 @dataclass(eq=False)
 class WorldSession:
     """One world of a server. `lock` is held while a command runs; `world` is None while the world is on disk only."""
@@ -206,7 +215,7 @@ class WorldSession:
     """Grows with each command."""
     watchers: set[asyncio.Event] = field(default_factory=set)
     """Events that are set after each command, and when the world is deleted."""
-    player: object | None = None
+    player: Player | None = None
     """The live session that makes time go on."""
     deleted: bool = False
     num_unsaved: int = 0
