@@ -2,10 +2,11 @@
 
 Each environment is recorded by a random policy, a world is trained on the recording within a time budget, held-back episodes are
 stepped with their true actions: error on the pixels that changed since the last known picture, in levels of 255, beside that of
-copying it, and the ratio of both; how much larger the error is with other actions (1: all of it follows from them). Then an agent
-that learned inside the world only is scored in the environment, beside acting at random. Those that are not installed are left
-out, by name.
---write puts a table into docs/measurements/ and a strip of each world into docs/pictures/.
+copying it, and the ratio of both; how much larger the error is with other actions (1: all of it follows from them); how often the
+thing that is acted with is where it should be, 49 to 64 frames ahead, beside the last known picture and other actions. Then an
+agent that learned inside the world only is scored in the environment, beside acting at random. Environments that are not installed
+are left out, by name.
+--write puts a table into docs/measurements/, where rows of other environments stay, and a strip of each world into docs/pictures/.
 """
 
 from __future__ import annotations
@@ -15,13 +16,14 @@ import json
 import shutil
 import sys
 import time
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
 
 import numpy as np
 from benchmarks.autoencoder import machine
 from benchmarks.first_light import ROOT
+from numpy.typing import NDArray
 from PIL import Image
 
 from kinema.agents import Score, learn, score_recorded
@@ -30,10 +32,11 @@ from kinema.autoencoder import load_autoencoder, to_uint8
 from kinema.datasets.lerobot import Dataset
 from kinema.datasets.recorder import record
 from kinema.errors import InputError
+from kinema.models.dit_model import DiTModel
 from kinema.models.hub import load, read_config, weights_folder
 from kinema.training.recorded_world import train_world
-from kinema.training.recordings import WorldRecipe, held_back
-from kinema.training.world_report import SHOWN
+from kinema.training.recordings import Recordings, WorldRecipe, held_back
+from kinema.training.world_report import SHOWN, roll_held_back
 
 ENVS = {
     "ALE/Pong-v5": (14, 900),
@@ -43,6 +46,47 @@ ENVS = {
     "gym_pusht:gym_pusht/PushT-v0": (40, 300),
 }
 """Episodes recorded of each, and how long they are at most."""
+PLACED_FROM = 48
+"""Frames ahead from which on places are compared."""
+
+
+@dataclass(frozen=True)
+class Acted:
+    """The thing that is acted with, by its color: levels of red, green and blue; where it is looked for, as shares of the picture's
+    height and width (top, bottom, left, right); and by how much of either its place may be off: half its length, a cell's half."""
+
+    color: tuple[int, int, int]
+    where: tuple[float, float, float, float]
+    off: float
+
+    def places(self, frames: NDArray[np.uint8]) -> NDArray[np.float64]:
+        """Its place in pictures [..., H, W, 3], as shares of height and width [..., 2]; nan where it is not seen."""
+        height, width = frames.shape[-3:-1]
+        near = np.abs(frames.astype(int) - self.color).max(-1) < COLOR_OFF
+        rows, columns = (np.arange(height) + 0.5) / height, (np.arange(width) + 0.5) / width
+        top, bottom, left, right = self.where
+        near &= ((rows >= top) & (rows < bottom))[:, None] & ((columns >= left) & (columns < right))
+        count = near.sum((-1, -2))
+        found = np.stack([(near.sum(-1) * rows).sum(-1), (near.sum(-2) * columns).sum(-1)], -1)
+        return np.where(count[..., None] > 0, found / np.maximum(count, 1)[..., None], np.nan)
+
+    def share_in_place(self, made: NDArray[np.uint8], truth: NDArray[np.uint8]) -> float:
+        """Of the pictures in which it is really seen, the share in which it is in its place."""
+        right, found = self.places(truth), self.places(made)
+        seen = ~np.isnan(right[..., 0])
+        near = np.abs(found - right).max(-1) <= self.off  # nan is never near
+        return float(near[seen].mean()) if seen.any() else float("nan")
+
+
+COLOR_OFF = 56
+"""Levels of 255 by which a color may be off."""
+ACTED = {
+    "ALE/Pong-v5": Acted((92, 186, 92), (0.15, 0.93, 0.8, 1.0), 8 / 210),
+    "ALE/Breakout-v5": Acted((200, 72, 72), (0.88, 0.93, 0.05, 0.95), 8 / 160),
+    "MiniGrid-DoorKey-6x6-v0": Acted((255, 0, 0), (0.0, 1.0, 0.0, 1.0), 0.5 / 6),
+    "gym_pusht/PushT-v0": Acted((65, 105, 225), (0.0, 1.0, 0.0, 1.0), 15 / 512),
+}
+"""Crafter's player is in the middle of every picture."""
 
 
 def measure(env: str, folder: Path, minutes: float, frames: int, episodes: int) -> dict[str, str]:
@@ -57,18 +101,24 @@ def measure(env: str, folder: Path, minutes: float, frames: int, episodes: int) 
         train_world(data, out=run, minutes=minutes, show=_show)
     trained = read_config(run / "world").trained
     found = trained["figures"]
-    row = {"environment": env, "frames": f"{Dataset.open(data).total_frames:,}", "minutes": str(trained["minutes"])}
+    row = {
+        "environment": env,
+        "date": str(date.today()),
+        "frames": f"{Dataset.open(data).total_frames:,}",
+        "minutes": str(trained["minutes"]),
+    }
     row["shipped codec / its own"] = f"{shipped_codec(data):.1f} / {found['codec_db']:.1f} dB"
     for after in (one for one in SHOWN if f"error_{one}" in found):
         error, copied, ratio = (found[f"{name}_{after}"] for name in ("error", "copy", "ratio"))
         row[f"after {after} frames"] = f"{error:.0f} / {copied:.0f}: {ratio:.2f}"
     row["follows actions"] = f"{found['action_following']:.2f}"
+    row["acted thing in place: imagined, last known, other actions"] = in_place(env, load_world(run), data)
     row["rewards: AUROC"] = (
         f"{found['rewards_auroc']:.2f}" if "rewards_auroc" in found else f"too few: {found['rewards']:.0f}"
     )
     row["termination: AUROC, ends"] = ends_of(found)
-    world = load(run / "world")
     if frames:
+        world = load(run / "world")
         began = time.time()
         agent = learn(inside=world, settings=replace(RECORDED, frames=frames))
         learned = score_recorded(agent, env, episodes=episodes, most=most)
@@ -78,6 +128,25 @@ def measure(env: str, folder: Path, minutes: float, frames: int, episodes: int) 
         print(f"agent: {time.time() - began:.0f} s", file=sys.stderr)
     print(row, flush=True)
     return row
+
+
+def load_world(run: Path) -> DiTModel:
+    world = load(run / "world")
+    assert isinstance(world, DiTModel)
+    return world
+
+
+def in_place(env: str, model: DiTModel, data: Path) -> str:
+    """Shares of pictures 49 to 64 frames ahead, over 48 held-back stretches."""
+    acted = ACTED.get(env.rpartition(":")[2])
+    if acted is None:
+        return "-"
+    recordings = Recordings(Dataset.open(data), model.autoencoder, None, (model.config.world or {})["reward_scale"])
+    rolled = roll_held_back(model, recordings, 48)
+    truth = rolled.truth[:, PLACED_FROM:]
+    copied = np.broadcast_to(rolled.last[:, None], truth.shape)
+    shares = (acted.share_in_place(x, truth) for x in (rolled.made[:, PLACED_FROM:], copied, rolled.astray[:, PLACED_FROM:]))
+    return " / ".join(f"{share:.2f}" for share in shares)
 
 
 def name_of(env: str) -> str:
@@ -137,13 +206,15 @@ def main() -> int:
             picture = Image.open(given.out / f"{name}-run" / "rollout.png").convert("RGB")
             picture.save(ROOT / "docs" / "pictures" / f"world-{name}.jpg", quality=88, subsampling=0)
     if given.write and rows:
+        kept_path = ROOT / "docs" / "measurements" / "recorded-worlds.json"
+        kept = {row["environment"]: row for row in json.loads(kept_path.read_text())} if kept_path.exists() else {}
+        rows = list((kept | {row["environment"]: row for row in rows}).values())
         columns = list(dict.fromkeys(column for row in rows for column in row))
         table = [f"| {' | '.join(columns)} |", "|" + "---|" * len(columns)]
         table += [f"| {' | '.join(row.get(column, '') for column in columns)} |" for row in rows]
-        head = f"# Recorded worlds\n\n`python -m benchmarks.recorded_worlds`, {date.today()}, {machine()}\n\n"
-        folder = ROOT / "docs" / "measurements"
-        (folder / "recorded-worlds.md").write_text(head + "\n".join(table) + "\n")
-        (folder / "recorded-worlds.json").write_text(json.dumps(rows, indent=1) + "\n")
+        head = f"# Recorded worlds\n\n`python -m benchmarks.recorded_worlds`, {machine()}\n\n"
+        kept_path.with_suffix(".md").write_text(head + "\n".join(table) + "\n")
+        kept_path.write_text(json.dumps(rows, indent=1) + "\n")
     return 0
 
 

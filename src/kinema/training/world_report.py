@@ -5,7 +5,7 @@ Axes: B rows, T frames, K frames of context.
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -60,14 +60,22 @@ def changed_error(made: NDArray[np.uint8], truth: NDArray[np.uint8], last: NDArr
     return float(np.sqrt(np.mean((made.astype(float) - truth)[changed] ** 2))) if changed.any() else float("nan")
 
 
-def evaluate(model: DiTModel, recordings: Recordings, count: int = 16) -> tuple[dict[str, float], Image.Image]:
-    """Held-back stretches: some frames known, the rest stepped with the true actions. Errors on changed pixels after some frames,
-    those of copying the last known picture, and the ratio of both; how much larger the error is with the actions of another
-    stretch ("action_following", 1 - error / error with those); and a contact sheet of truth and rollout.
+@dataclass(frozen=True)
+class Rollouts:
+    """Held-back stretches: pictures uint8 [B, T, H, W, 3] after the known ones, as recorded, as imagined with the true actions
+    and with those of another stretch; the last known picture [B, H, W, 3]; tracks of the stretches, and the imagined frames."""
 
-    "ends" is the number of frames in these stretches in which an episode terminated, "rewards" that of frames with a reward; AUROC
-    of either is only there where at least LEAST_ENDS frames had one and did not: a share of right frames would be near 1 for a
-    model that never ends anything."""
+    known: int
+    truth: NDArray[np.uint8]
+    made: NDArray[np.uint8]
+    astray: NDArray[np.uint8]
+    last: NDArray[np.uint8]
+    tracks: dict[str, Tensor]
+    states: list[FrameState]
+
+
+def roll_held_back(model: DiTModel, recordings: Recordings, count: int = 16) -> Rollouts:
+    """`count` stretches of episodes that are held back, of up to AHEAD frames after START_FRAMES known ones."""
     rng = np.random.default_rng(12345)
     held = recordings.num_held_back > 0
     longest = recordings.longest(held_back=held)
@@ -92,27 +100,43 @@ def evaluate(model: DiTModel, recordings: Recordings, count: int = 16) -> tuple[
         return np.concatenate(parts)
 
     pictures = [shown(torch.stack([state.tracks["video"] for state in rows], 1)) for rows in (made, astray)]
-    truth, last = shown(tracks["video"][:, known:]), shown(tracks["video"][:, known - 1 : known])[:, 0]
+    return Rollouts(
+        known=known, truth=shown(tracks["video"][:, known:]), made=pictures[0], astray=pictures[1],
+        last=shown(tracks["video"][:, known - 1 : known])[:, 0], tracks=tracks, states=made,
+    )  # fmt: skip
+
+
+def evaluate(model: DiTModel, recordings: Recordings, count: int = 16) -> tuple[dict[str, float], Image.Image]:
+    """Held-back stretches: some frames known, the rest stepped with the true actions. Errors on changed pixels after some frames,
+    those of copying the last known picture, and the ratio of both; how much larger the error is with the actions of another
+    stretch ("action_following", 1 - error / error with those); and a contact sheet of truth and rollout.
+
+    "ends" is the number of frames in these stretches in which an episode terminated, "rewards" that of frames with a reward; AUROC
+    of either is only there where at least LEAST_ENDS frames had one and did not: a share of right frames would be near 1 for a
+    model that never ends anything."""
+    rolled = roll_held_back(model, recordings, count)
+    truth, made, last, known = rolled.truth, rolled.made, rolled.last, rolled.known
+    ahead = truth.shape[1]
     figures = {"codec_db": _round_trip(recordings)}
     for after in (one for one in SHOWN if one <= ahead):
-        error, copied = (changed_error(x, truth[:, after - 1], last) for x in (pictures[0][:, after - 1], last))
+        error, copied = (changed_error(x, truth[:, after - 1], last) for x in (made[:, after - 1], last))
         figures |= {f"error_{after}": error, f"copy_{after}": copied, f"ratio_{after}": error / copied}
-    errors_px = [changed_error(x[:, -1], truth[:, -1], last) for x in pictures]
+    errors_px = [changed_error(x[:, -1], truth[:, -1], last) for x in (made, rolled.astray)]
     figures["action_following"] = 1 - errors_px[0] / errors_px[1]
-    rewards = torch.stack([state.tracks["reward"][:, 0] for state in made], 1)
-    true_rewards = tracks["reward"][:, known:, 0]
+    rewards = torch.stack([state.tracks["reward"][:, 0] for state in rolled.states], 1)
+    true_rewards = rolled.tracks["reward"][:, known:, 0]
     figures["reward_error"] = float((rewards - true_rewards).abs().mean()) * recordings.reward_scale
-    ended = torch.stack([state.tracks["terminated"][:, 0] for state in made], 1)
+    ended = torch.stack([state.tracks["terminated"][:, 0] for state in rolled.states], 1)
     for name, score, happened in (
         ("rewards", rewards.abs(), true_rewards != 0),
-        ("ends", ended, tracks["terminated"][:, known:, 0] > 0),
+        ("ends", ended, rolled.tracks["terminated"][:, known:, 0] > 0),
     ):
         figures[name] = float(happened.sum())
         if min(int(happened.sum()), int((~happened).sum())) >= LEAST_ENDS:
             figures[f"{name}_auroc"] = auroc(score[happened].tolist(), score[~happened].tolist())
     rows, captions = [], []
     for i in range(min(4, count)):
-        rows += [truth[i, :: max(ahead // 12, 1)], pictures[0][i, :: max(ahead // 12, 1)]]
+        rows += [truth[i, :: max(ahead // 12, 1)], made[i, :: max(ahead // 12, 1)]]
         captions += [f"recorded, {known} frames were known before these", "imagined with the same actions"]
     return {name: value for name, value in figures.items() if value == value}, contact_sheet(rows, captions=captions)
 
@@ -145,7 +169,7 @@ def world_card(config: DiTModelConfig, figures: dict[str, float], total: int) ->
         "|---|---|",
         *(f"| {name.replace('_', ' ')} | {value:.3f} |" for name, value in figures.items()),
         "",
-        "It knows what was recorded and nothing else: places, things and rewards that no episode showed will be errors_px.",
+        "It knows what was recorded and nothing else: places, things and rewards that no episode showed will be wrong.",
     ]
     return "\n".join(lines) + "\n"
 
