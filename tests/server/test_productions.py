@@ -335,6 +335,7 @@ def test_a_deleted_production_leaves_its_film(site: Site) -> None:
         ({"script": {"shots": []}}, "shots"),
         ({"script": {**SCRIPT, "shots": [{**SCRIPT["shots"][0], "framing": "closeup"}]}}, "perhaps close"),
         ({"script": {**SCRIPT, "shots": [{**SCRIPT["shots"][0], "first_frame": "/etc/passwd"}]}}, "the id of a file"),
+        ({"script": {**SCRIPT, "shots": [{**SCRIPT["shots"][0], "actor": "/etc"}]}}, "agents are files of another machine"),
         ({"script": {**SCRIPT, "production": {"sound": "/etc/passwd"}}}, "sound"),
         ({"script": {**SCRIPT, "shots": [{**SCRIPT["shots"][0], "model": "nobody"}]}}, "no model 'nobody'"),
         ({"script": {**SCRIPT, "shots": [{**SCRIPT["shots"][0], "seconds": 599}] * 1, "production": {"size": "9999x9999"}}}, ""),

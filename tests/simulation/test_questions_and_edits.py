@@ -12,7 +12,7 @@ from kinema.errors import InputError
 from kinema.models.hub import Model
 from kinema.scene.scene import Scene
 from kinema.simulation.edits import Change, parse
-from kinema.simulation.questions import answer
+from kinema.simulation.questions import answer, is_yes_or_no
 from kinema.simulation.state import State
 from kinema.simulation.world import World
 
@@ -35,12 +35,44 @@ def world(model: Model, scene: MakeScene) -> World:
         ("how large is the red ball", pytest.approx(0.85), "medium"),
         ("did the red ball touch the blue box?", False, "did not touch"),
         ("when did the ball hit the box", None, "did not touch"),
+        ("Is the red ball left of the blue box?", True, "Yes, the red ball is left of the blue box."),
+        ("is the ball to the right of the box", False, "No, the red ball is not right of the blue box."),
+        ("is the red ball on the left", True, "Yes, the red ball is on the left."),
+        ("is the ball out of the picture?", False, "not out of the picture"),
+        ("is the red ball moving?", True, "Yes, the red ball is moving."),
+        ("is the red ball at rest?", False, "No, the red ball is not at rest."),
+        ("is the red ball behind the blue box?", False, "No, the red ball is not behind the blue box."),
+        ("is there a green robot?", True, "Yes, there is the green robot."),
+        ("is there a pink star?", False, "No."),
         ("what is there?", ["red ball", "blue box", "green robot"], "lab, seen from the side"),
     ],
 )
 def test_questions(world: World, question: str, value: object, words: str) -> None:
     reply = world.ask(question)
     assert reply.value == value and words in reply.sentence
+
+
+def test_what_is_behind_and_what_is_above(scene: MakeScene) -> None:
+    """The ball is hidden at the box, and the robot is high up."""
+    film = scene(2)
+    x, y, visible = film.x.copy(), film.y.copy(), film.visible.copy()
+    x[:, 0], visible[:, 0], y[:, 2] = x[:, 1], 0.0, 8.0
+    states = [State.of(replace(film, x=x, y=y, visible=visible).frames(slice(0, 1)), 0.0)]
+    asked = (
+        "is the ball behind the box",
+        "is the robot behind the box",
+        "is the robot above the box",
+        "is the robot below the box",
+    )
+    assert [answer(question, states, list).value for question in asked] == [True, False, True, False]
+    with pytest.raises(InputError, match="are one thing"):
+        answer("is the ball behind the red ball", states, list)
+
+
+def test_which_questions_are_answered_by_yes_or_no() -> None:
+    """By their form; what they name may be there or not."""
+    assert all(map(is_yes_or_no, ("Is the ball hidden?", "did the box touch the star", "is there a red flag")))
+    assert not any(map(is_yes_or_no, ("where is the ball", "is the ball happy", "did the ball", "how fast is the ball", "")))
 
 
 def test_where_how_fast_and_what_next(world: World) -> None:

@@ -119,10 +119,25 @@ class ExpectedEvent(_Part):
         return " ".join(word for word in words if word)
 
 
+class Cue(_Part):
+    """A change of the world in the middle of a shot, for models with a state. at_s: after so many seconds; or when: a question with
+    yes or no, such as "is the red ball behind the screen?", of which the first yes counts. do: the change in words, such as "add a
+    blue box on the right" or "push the box left"."""
+
+    at_s: float | None = Field(default=None, ge=0)
+    when: str | None = Field(default=None, min_length=1, max_length=200)
+    do: str = Field(min_length=1, max_length=200)
+
+    def __str__(self) -> str:
+        return f"{self.do}, {f'at {self.at_s:g} s' if self.when is None else self.when}"
+
+
 class Shot(_Part):
     """One shot. scene: of the same scene are shots that happen at one place, one after the other; cast: who can be seen in it;
     goes_on_from: id of an earlier shot from whose last picture it goes on; first_frame, last_frame: files of pictures; motion: how
-    things move, in words; model: another model than the production's; events: what has to happen, in this order."""
+    things move, in words; model: another model than the production's; events: what has to happen, in this order; cues: changes in
+    the middle of it; actor: the folder of an agent, as `kinema agent train` makes it, that moves the shot's robot. A shot with cues
+    or an actor is filmed by stepping a world from its first picture."""
 
     id: str = Field(pattern=r"^[a-z0-9][a-z0-9-]{0,39}$")
     scene: str = Field(default="1", min_length=1, max_length=40)
@@ -143,6 +158,13 @@ class Shot(_Part):
     model: str | None = None
     guides: tuple[str, ...] = ()
     events: tuple[ExpectedEvent, ...] = ()
+    cues: tuple[Cue, ...] = Field(default=(), max_length=20)
+    actor: str | None = None
+
+    @property
+    def live(self) -> bool:
+        """Whether it is filmed by stepping a world."""
+        return bool(self.cues) or self.actor is not None
 
 
 class Script(_Part):
@@ -288,10 +310,10 @@ def _where(data: dict[str, Any], location: list[Any]) -> str:
     return ", ".join(words)
 
 
-_SINGULAR = {"shots": "shot", "places": "place", "events": "event", "cast": "cast member", "dialogue": "line"}
+_SINGULAR = {"shots": "shot", "places": "place", "events": "event", "cast": "cast member", "dialogue": "line", "cues": "cue"}
 _PARTS: dict[str, type[BaseModel]] = {
     "shots": Shot, "cast": CastMember, "places": FilmPlace, "events": ExpectedEvent, "dialogue": DialogueLine,
-    "production": ProductionSettings, "identity": CastIdentity, "budget": TakeBudget,
+    "cues": Cue, "production": ProductionSettings, "identity": CastIdentity, "budget": TakeBudget,
 }  # fmt: skip
 
 
@@ -320,6 +342,10 @@ def _inconsistent(script: Script) -> Iterator[str]:
                 yield f"{name}, line {count}, start_s: {line.start_s:g} came, expected less than the shot's {shot.seconds:g} s"
         for count, event in enumerate(shot.events, 1):
             yield from (f"{name}, event {count}: {problem}" for problem in _event_problems(event, shot.cast))
+        for count, cue in enumerate(shot.cues, 1):
+            yield from (f"{name}, cue {count}: {problem}" for problem in _cue_problems(cue, shot.seconds))
+        if shot.live and (shot.first_frame is not None or shot.last_frame is not None):
+            yield f"{name}: cues and an actor begin with a staged picture, expected no first_frame and no last_frame"
         if shot.place is not None and shot.place not in places:
             yield f'{name}, place: "{shot.place}" came, expected {_one_of(places)}'
         if shot.goes_on_from is not None and shot.goes_on_from not in earlier:
@@ -333,6 +359,23 @@ def _event_problems(event: ExpectedEvent, cast: tuple[str, ...]) -> Iterator[str
             yield f'{field} "{id}" came, expected one of the shot\'s cast: {_one_of(cast)}'
     if event.kind in NEEDS_OTHER and event.other is None:
         yield f'"{event.kind}" came without "other": expected whom or what it {event.kind.replace("_", " ")}'
+
+
+def _cue_problems(cue: Cue, seconds: float) -> Iterator[str]:
+    from kinema.simulation.edits import FORMS as CHANGES
+    from kinema.simulation.edits import is_change
+    from kinema.simulation.questions import FORMS as QUESTIONS
+    from kinema.simulation.questions import is_yes_or_no
+
+    if (cue.at_s is None) == (cue.when is None):
+        yield f"{'neither' if cue.when is None else 'both'} at_s and when came, expected one of them"
+    if cue.at_s is not None and cue.at_s >= seconds:
+        yield f"at_s: {cue.at_s:g} came, expected less than the shot's {seconds:g} s"
+    if cue.when is not None and not is_yes_or_no(cue.when):
+        known = "; ".join(form for form in QUESTIONS if form.startswith(("is ", "did ")))
+        yield f"when: {_came(cue.when)} came, expected a question with yes or no: {known}"
+    if not is_change(cue.do):
+        yield f"do: {_came(cue.do)} came, expected a change: {'; '.join(CHANGES)}"
 
 
 def _one_of(names: Any) -> str:

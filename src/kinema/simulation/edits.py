@@ -208,34 +208,41 @@ _GROUND = "|".join(BACKGROUNDS)
 _NUMBER = r"\d+(?:\.\d+)?(?:e\d+)?"
 
 
+_CHANGES: tuple[tuple[str, Callable[[re.Match[str], State], Change]], ...] = (
+    (
+        rf"^(?:change|set|swap|turn|make) (?:the )?(?:background|backdrop|scenery) (?:to |into )?(?:a |the )?({_GROUND})$",
+        lambda m, now: _background(m[1]),
+    ),
+    (rf"^(?:move|shift|slide) (.+?) (?:to the )?({_DIRECTION}) by ({_NUMBER})(?: units?)?$",
+     lambda m, now: _move(m[1], m[2], m[3], now)),
+    (rf"^(?:move|put|place) (.+?) (?:to|in|at|on) the ({_PLACE})(?: side| edge)?$",
+     lambda m, now: _move_to(m[1], *_place(m[2], one(m[1], now.entities), now), now)),
+    (rf"^(?:move|put|place) (.+?) (?:to|at) (-?{_NUMBER}),? (-?{_NUMBER})$",
+     lambda m, now: _move_to(m[1], _number(m[2]), _number(m[3]), now)),
+    (rf"^(?:move|shift|slide) (.+?) ({_DIRECTION})$", lambda m, now: _move(m[1], m[2], None, now)),
+    (r"^(?:remove|delete|erase|take away) (.+)$", lambda m, now: _take_away(m[1], now)),
+    (rf"^(?:add|put in|create) (?:a |an |another )?(.+?)(?: (?:on|in|at) the ({_PLACE}))?$",
+     lambda m, now: _new(m[1], m[2], now)),
+    (rf"^make (.+?) ({_NUMBER}) times (bigger|larger|smaller)$", lambda m, now: _scale(m[1], m[2], m[3], now)),
+    (rf"^(?:make|paint|turn|color|recolor) (.+?) ({_HOW})$", lambda m, now: _make(m[1], m[2], now)),
+    (r"^(?:stop|halt|freeze) (.+)$", lambda m, now: _stop(m[1], now)),
+    (rf"^(?:push|kick|throw|hit) (.+?) (?:to the )?({_DIRECTION})(?: (gently|hard))?$",
+     lambda m, now: _push(m[1], m[2], m[3] or "", now)),
+)  # fmt: skip
+"""The forms of changes, and what each makes of a sentence."""
+
+
+def is_change(text: str) -> bool:
+    """Whether a sentence has one of FORMS; what it names may be there or not."""
+    return any(re.match(pattern, plain(text)) for pattern, _ in _CHANGES)
+
+
 def parse(text: str, now: State) -> Change:
     """A sentence of one of FORMS; InputError lists them when it is none."""
-    words = plain(text)
-    forms: tuple[tuple[str, Callable[[re.Match[str]], Change]], ...] = (
-        (
-            rf"^(?:change|set|swap|turn|make) (?:the )?(?:background|backdrop|scenery) (?:to |into )?(?:a |the )?({_GROUND})$",
-            lambda m: _background(m[1]),
-        ),
-        (rf"^(?:move|shift|slide) (.+?) (?:to the )?({_DIRECTION}) by ({_NUMBER})(?: units?)?$",
-         lambda m: _move(m[1], m[2], m[3], now)),
-        (rf"^(?:move|put|place) (.+?) (?:to|in|at|on) the ({_PLACE})(?: side| edge)?$",
-         lambda m: _move_to(m[1], *_place(m[2], one(m[1], now.entities), now), now)),
-        (rf"^(?:move|put|place) (.+?) (?:to|at) (-?{_NUMBER}),? (-?{_NUMBER})$",
-         lambda m: _move_to(m[1], _number(m[2]), _number(m[3]), now)),
-        (rf"^(?:move|shift|slide) (.+?) ({_DIRECTION})$", lambda m: _move(m[1], m[2], None, now)),
-        (r"^(?:remove|delete|erase|take away) (.+)$", lambda m: _take_away(m[1], now)),
-        (rf"^(?:add|put in|create) (?:a |an |another )?(.+?)(?: (?:on|in|at) the ({_PLACE}))?$",
-         lambda m: _new(m[1], m[2], now)),
-        (rf"^make (.+?) ({_NUMBER}) times (bigger|larger|smaller)$", lambda m: _scale(m[1], m[2], m[3], now)),
-        (rf"^(?:make|paint|turn|color|recolor) (.+?) ({_HOW})$", lambda m: _make(m[1], m[2], now)),
-        (r"^(?:stop|halt|freeze) (.+)$", lambda m: _stop(m[1], now)),
-        (rf"^(?:push|kick|throw|hit) (.+?) (?:to the )?({_DIRECTION})(?: (gently|hard))?$",
-         lambda m: _push(m[1], m[2], m[3] or "", now)),
-    )  # fmt: skip
-    for pattern, build in forms:
-        match = re.match(pattern, words)
+    for pattern, build in _CHANGES:
+        match = re.match(pattern, plain(text))
         if match:
-            return build(match)
+            return build(match, now)
     raise InputError(
         f"the change {excerpt(text)!r} is not understood; there is {listed(now.entities)}; say: {'; '.join(FORMS)}"
     )

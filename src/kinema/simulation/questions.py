@@ -1,7 +1,8 @@
 """Questions to a world, answered from its state track: a structured value and a sentence.
 
-Understood are: where is X; how many X; what color is X; how large is X; is X visible; what is behind X; did A touch B; when
-did A touch B; how fast is X; what is there; what will happen next (by rolling a branch).
+Understood are: where is X; how many X; what color is X; how large is X; is X visible; what is behind X; is X behind Y; is X left
+of Y; is X on the left; is X moving; is there X; did A touch B; when did A touch B; how fast is X; what is there; what will happen
+next (by rolling a branch). Those that begin with "is" or "did" are answered by yes or no, their value True or False.
 """
 
 from __future__ import annotations
@@ -25,6 +26,11 @@ FORMS = (
     "how large is X",
     "is X visible",
     "what is behind X",
+    "is X behind Y",
+    "is X left of|right of|above|below Y",
+    "is X on the left|on the right|in the middle|out of the picture",
+    "is X moving|at rest",
+    "is there X",
     "did X touch Y",
     "when did X touch Y",
     "how fast is X",
@@ -116,12 +122,52 @@ def _visible(x: str, how: str, now: State) -> Answer:
     )
 
 
-def _behind(x: str, now: State) -> Answer:
-    screen = one(x, now.entities)
+def _hidden_by(screen: Entity, now: State) -> list[Entity]:
     half = screen.radius * SOLID[screen.kind].across
-    hidden = [
+    return [
         e for e in now.entities if e is not screen and e.visible < HIDDEN and abs(e.x - screen.x) < half + 0.5 * e.radius
     ]
+
+
+def _yes_or_no(kind: str, holds: bool, e: Entity, words: str) -> Answer:
+    return Answer(
+        kind=kind, value=holds, sentence=f"{'Yes' if holds else 'No'}, the {e.name} is {'' if holds else 'not '}{words}."
+    )
+
+
+def _is_behind(x: str, y: str, now: State) -> Answer:
+    e, screen = _two(x, y, now)
+    return _yes_or_no("is behind", e in _hidden_by(screen, now), e, f"behind the {screen.name}")
+
+
+def _is_beside(x: str, side: str, y: str, now: State) -> Answer:
+    e, other = _two(x, y, now)
+    right, up = {"left of": (-1, 0), "right of": (1, 0), "above": (0, 1), "below": (0, -1)}[side]
+    return _yes_or_no(f"is {side}", right * (e.x - other.x) + up * (e.y - other.y) > 0, e, f"{side} the {other.name}")
+
+
+def _is_at(x: str, place: str, now: State) -> Answer:
+    e = one(x, now.entities)
+    return _yes_or_no("is at", side_of(e).startswith(place), e, place)
+
+
+def _is_moving(x: str, how: str, now: State) -> Answer:
+    e = one(x, now.entities)
+    moving = how == "moving"
+    return _yes_or_no("is moving", (_motion(e) != "at rest") == moving, e, "moving" if moving else "at rest")
+
+
+def _is_there(x: str, now: State) -> Answer:
+    count: int = _how_many(x, now).value
+    sentence = (
+        f"Yes, there {'is' if count == 1 else 'are'} {listed(matching_entities(x, now.entities))}." if count else "No."
+    )
+    return Answer(kind="is there", value=count > 0, sentence=sentence)
+
+
+def _behind(x: str, now: State) -> Answer:
+    screen = one(x, now.entities)
+    hidden = _hidden_by(screen, now)
     verb = "is" if len(hidden) < 2 else "are"
     names = listed(hidden)
     return Answer(
@@ -130,11 +176,16 @@ def _behind(x: str, now: State) -> Answer:
     )  # fmt: skip
 
 
-def _touched(x: str, y: str, states: Sequence[State]) -> tuple[Entity, Entity, float | None]:
-    now = states[-1]
+def _two(x: str, y: str, now: State) -> tuple[Entity, Entity]:
+    """Two things that are not the same one."""
     a, b = one(x, now.entities), one(y, now.entities)
     if a.slot == b.slot:
         raise InputError(f"{excerpt(x)!r} and {excerpt(y)!r} are one thing, the {a.name}")
+    return a, b
+
+
+def _touched(x: str, y: str, states: Sequence[State]) -> tuple[Entity, Entity, float | None]:
+    a, b = _two(x, y, states[-1])
     begun: float | None = None
     for state in states:
         slots = {e.slot: e for e in state.entities if e.name in (a.name, b.name)}
@@ -202,25 +253,50 @@ def _next(now: State, future: Sequence[State]) -> Answer:
     return Answer(kind="next", value=happened, sentence=f"Within {seconds:.1f} s: {text}.")
 
 
+_PLURALS = "|".join(f"{kind}(?:e?s)?" for kind in KINDS)
+_REPLIES: tuple[tuple[str, Callable[[re.Match[str], Sequence[State], Roll], Answer]], ...] = (
+    (r"^where (?:is|are) (.+)$", lambda m, states, roll: _where(m[1], states[-1])),
+    (r"^how many (.+?)(?: are there| are here| is there)?$", lambda m, states, roll: _how_many(m[1], states[-1])),
+    (r"^(?:what|which) colou?r (?:is|has) (.+)$", lambda m, states, roll: _what_color(m[1], states[-1])),
+    (r"^how (?:large|big) is (.+)$", lambda m, states, roll: _how_large(m[1], states[-1])),
+    (
+        r"^(?:is|can i see|can you see) (.+?) (visible|hidden|seen|in view)$",
+        lambda m, states, roll: _visible(m[1], m[2], states[-1]),
+    ),
+    (r"^(?:what|who) is behind (.+)$", lambda m, states, roll: _behind(m[1], states[-1])),
+    (r"^is there (.+)$", lambda m, states, roll: _is_there(m[1], states[-1])),
+    (r"^is (.+?) behind (.+)$", lambda m, states, roll: _is_behind(m[1], m[2], states[-1])),
+    (
+        r"^is (.+?) (?:to the )?(left of|right of|above|below) (.+)$",
+        lambda m, states, roll: _is_beside(m[1], m[2], m[3], states[-1]),
+    ),
+    (
+        r"^is (.+?) (on the left|on the right|in the middle|out of the picture)$",
+        lambda m, states, roll: _is_at(m[1], m[2], states[-1]),
+    ),
+    (r"^is (.+?) (moving|at rest)$", lambda m, states, roll: _is_moving(m[1], m[2], states[-1])),
+    (r"^did (.+?) (?:touch|hit|meet|bump into) (.+)$", lambda m, states, roll: _did_touch(m[1], m[2], states)),
+    (r"^when did (.+?) (?:touch|hit|meet|bump into) (.+)$", lambda m, states, roll: _when_touch(m[1], m[2], states)),
+    (r"^how fast (?:is|does) (.+?)(?: moving| move| going| go)?$", lambda m, states, roll: _how_fast(m[1], states[-1])),
+    (
+        rf"^what (?:is there|do you see|is here|(?:{_PLURALS}|things) are there)$",
+        lambda m, states, roll: _what_is_there(states[-1]),
+    ),
+    (r"^what (?:will happen|happens)(?: next| now)?$", lambda m, states, roll: _next(states[-1], roll())),
+)
+"""The forms of questions, and what answers each."""
+
+
+def is_yes_or_no(question: str) -> bool:
+    """Whether a question has one of FORMS whose answer is True or False; what it names may be there or not."""
+    text = plain(question)
+    return text.startswith(("is ", "did ")) and any(re.match(pattern, text) for pattern, _ in _REPLIES)
+
+
 def answer(question: str, states: Sequence[State], roll: Roll) -> Answer:
     """The answer to a question. states: up to now, oldest first. roll: predicts future states. InputError: no known form."""
-    now, text = states[-1], plain(question)
-    kinds = "|".join(f"{kind}(?:e?s)?" for kind in KINDS)
-    forms: tuple[tuple[str, Callable[[re.Match[str]], Answer]], ...] = (
-        (r"^where (?:is|are) (.+)$", lambda m: _where(m[1], now)),
-        (r"^how many (.+?)(?: are there| are here| is there)?$", lambda m: _how_many(m[1], now)),
-        (r"^(?:what|which) colou?r (?:is|has) (.+)$", lambda m: _what_color(m[1], now)),
-        (r"^how (?:large|big) is (.+)$", lambda m: _how_large(m[1], now)),
-        (r"^(?:is|can i see|can you see) (.+?) (visible|hidden|seen|in view)$", lambda m: _visible(m[1], m[2], now)),
-        (r"^(?:what|who) is behind (.+)$", lambda m: _behind(m[1], now)),
-        (r"^did (.+?) (?:touch|hit|meet|bump into) (.+)$", lambda m: _did_touch(m[1], m[2], states)),
-        (r"^when did (.+?) (?:touch|hit|meet|bump into) (.+)$", lambda m: _when_touch(m[1], m[2], states)),
-        (r"^how fast (?:is|does) (.+?)(?: moving| move| going| go)?$", lambda m: _how_fast(m[1], now)),
-        (rf"^what (?:is there|do you see|is here|(?:{kinds}|things) are there)$", lambda m: _what_is_there(now)),
-        (r"^what (?:will happen|happens)(?: next| now)?$", lambda m: _next(now, roll())),
-    )
-    for pattern, reply in forms:
-        match = re.match(pattern, text)
+    for pattern, reply in _REPLIES:
+        match = re.match(pattern, plain(question))
         if match:
-            return reply(match)
+            return reply(match, states, roll)
     raise InputError(f"the question {excerpt(question)!r} is not understood; ask like this: {'; '.join(FORMS)}")

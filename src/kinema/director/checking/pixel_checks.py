@@ -32,7 +32,7 @@ COLOR = 28.0
 
 def check_pixels(
     clip: Clip, *, seconds: float, before: Clip | None = None, moving: bool = True, still_from: int | None = None,
-    alike: bool = False,
+    alike: bool = False, changed: frozenset[int] = frozenset(),
 ) -> list[TakeCheck]:  # fmt: skip
     """Check a take's pictures.
 
@@ -43,12 +43,13 @@ def check_pixels(
         moving: Whether something has to move.
         still_from: From which frame on nothing needs to move any more. None: to the end.
         alike: Whether it has to look like the take before.
+        changed: Frames at which a cue changed the world, where a cut is none.
 
     Returns:
         The results.
     """
     small = _small(clip.frames)
-    results = [_length(clip, seconds), _cuts(small), _black(small), _flicker(small)]
+    results = [_length(clip, seconds), _cuts(small, changed), _black(small), _flicker(small)]
     if moving:
         results.append(_frozen(clip, still_from))
     if before is not None and alike:
@@ -94,8 +95,8 @@ def _returns(small: Floats, n: int, change: float) -> bool:
     return back or again
 
 
-def _cuts(small: Floats) -> TakeCheck:
-    cuts = cut_frames(small)
+def _cuts(small: Floats, changed: frozenset[int]) -> TakeCheck:
+    cuts = [frame for frame in cut_frames(small) if not changed & {frame - 1, frame, frame + 1}]
     saw = f"another shot begins in frame {spans_of(cuts)}" if cuts else "one shot"
     return TakeCheck(name="cuts", passed=not cuts, saw=saw, frames=tuple(cuts[:20]), weight=2.0)
 

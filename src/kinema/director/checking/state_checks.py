@@ -50,7 +50,13 @@ class BeforeCut:
 
 
 def check_cast(
-    shot: Shot, cast: MeasuredCast, *, absent: frozenset[str] = frozenset(), before: BeforeCut | None = None
+    shot: Shot,
+    cast: MeasuredCast,
+    *,
+    absent: frozenset[str] = frozenset(),
+    before: BeforeCut | None = None,
+    changed: frozenset[str] = frozenset(),
+    brought: frozenset[str] = frozenset(),
 ) -> tuple[list[TakeCheck], int | None]:
     """All checks of a take's cast.
 
@@ -59,6 +65,8 @@ def check_cast(
         cast: Its cast as measured.
         absent: Who is not to be seen, since they left before.
         before: What was before the cut, if the shot goes on from it.
+        changed: Who was moved, changed or taken away by a cue: they may vanish, jump and look otherwise.
+        brought: Names of things that a cue brought in, such as "blue box".
 
     Returns:
         The results, and the frame of the last expected event, if all of them happen.
@@ -75,8 +83,8 @@ def check_cast(
     when: dict[tuple[str, str], int] = {
         (event.kind, event.who): frame for event, frame in zip(shot.events, frames, strict=True) if frame is not None
     }
-    results += [_present(cast, id, when, shot) for id in cast.identities if id not in absent]
-    results += [_colors(cast), _count(cast), _permanence(cast, shot), _jumps(cast)]
+    results += [_present(cast, id, when, shot) for id in cast.identities if id not in absent | changed]
+    results += [_colors(cast, changed), _count(cast, brought), _permanence(cast, changed), _jumps(cast, changed)]
     if before is not None:
         results += [_places(cast, before), _direction(cast, before, shot)]
     last = max((frame for frame in frames if frame is not None), default=0) if None not in frames else None
@@ -126,7 +134,7 @@ def identity_words(cast: MeasuredCast, id: str) -> str:
     return f"a {cast.identities[id].kind}"
 
 
-def _colors(cast: MeasuredCast) -> TakeCheck:
+def _colors(cast: MeasuredCast, changed: frozenset[str]) -> TakeCheck:
     """Someone's kind in a color that nobody has, while the one is not seen."""
     colors = {identity.color for identity in cast.identities.values()}
     swapped: Counter[tuple[str, str]] = Counter()
@@ -134,7 +142,7 @@ def _colors(cast: MeasuredCast) -> TakeCheck:
     for n, others in enumerate(cast.others):
         for one in others:
             for id, identity in cast.identities.items():
-                if one.kind == identity.kind and one.color not in colors and not cast.seen(id)[n]:
+                if id not in changed and one.kind == identity.kind and one.color not in colors and not cast.seen(id)[n]:
                     swapped[id, one.color] += 1
                     frames.setdefault((id, one.color), []).append(int(cast.frames[n]))
     for (id, color), looks in swapped.most_common(1):
@@ -145,12 +153,15 @@ def _colors(cast: MeasuredCast) -> TakeCheck:
     return TakeCheck(name="colors", passed=True, saw="nobody in another color", weight=2.0)
 
 
-def _count(cast: MeasuredCast) -> TakeCheck:
-    """Things of nobody, that stand there for a while."""
+def _count(cast: MeasuredCast, brought: frozenset[str]) -> TakeCheck:
+    """Things of nobody, that stand there for a while. Those in a color that a cue brought in are its own, however their kind is
+    read."""
+    colors = {name.split()[0] for name in brought}
     names: Counter[str] = Counter()
     frames: dict[str, list[int]] = {}
     for n, others in enumerate(cast.others):
-        for name in {f"{one.color} {one.kind}" for one in others if not _is_blend(cast, n, one)}:
+        strange = [one for one in others if one.color not in colors and not _is_blend(cast, n, one)]
+        for name in {f"{one.color} {one.kind}" for one in strange}:
             names[name] += 1
             frames.setdefault(name, []).append(int(cast.frames[n]))
     for name, looks in names.most_common(1):
@@ -175,9 +186,9 @@ def _is_blend(cast: MeasuredCast, n: int, one: ParsedObject) -> bool:
     return near >= 2
 
 
-def _permanence(cast: MeasuredCast, shot: Shot) -> TakeCheck:
+def _permanence(cast: MeasuredCast, changed: frozenset[str]) -> TakeCheck:
     """Nobody vanishes in the open."""
-    for id in cast.identities:
+    for id in (one for one in cast.identities if one not in changed):
         for first, last, screen in hidden_spans(cast, id):
             if screen or last - first + 1 < VANISHED or _at_edge(cast, id, first - 1):
                 continue
@@ -195,9 +206,9 @@ def _at_edge(cast: MeasuredCast, id: str, n: int) -> bool:
     return bool(min(x - left, right - x) < EDGE or high - y < EDGE or y - low < 0.3)
 
 
-def _jumps(cast: MeasuredCast) -> TakeCheck:
+def _jumps(cast: MeasuredCast, changed: frozenset[str]) -> TakeCheck:
     """Nobody moves further between two looks than anything can."""
-    for id in cast.identities:
+    for id in (one for one in cast.identities if one not in changed):
         at = np.flatnonzero(cast.seen(id))
         for before, after in zip(at[:-1].tolist(), at[1:].tolist(), strict=True):
             far = float(np.linalg.norm(cast.place[id][after] - cast.place[id][before]))

@@ -15,6 +15,7 @@ from kinema.director.checking.pixel_checks import check_pixels
 from kinema.director.checking.results import TakeCheck
 from kinema.director.checking.state_checks import BeforeCut, check_cast
 from kinema.director.checking.tracks import measure_cast
+from kinema.director.filming.live import GIVEN
 from kinema.director.filming.staging import (
     CameraStop,
     camera_stops,
@@ -27,6 +28,7 @@ from kinema.director.filming.takes import Handover, film_size
 from kinema.director.script import CastIdentity, Script, Shot
 from kinema.engines import Capabilities
 from kinema.media import Clip
+from kinema.scene.scene import COLORS, KINDS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,14 +95,43 @@ def check_take(
         if goes_on and before is not None and before_shot is not None:
             known = identities_of(script, before_shot)
             cut = BeforeCut(cast=measure_cast(last_second(before.clip), known, _late(before, before_shot)), shot=before_shot)
-        results, last = check_cast(shot, cast, absent=absent, before=cut)
+        changed, brought = changed_by_cues(clip, identities)
+        results, last = check_cast(shot, cast, absent=absent, before=cut, changed=changed, brought=brought)
         still_from = last
-    moving = shot.camera != "still" or any(event.kind not in ("rests", "stops") for event in shot.events)
+    cues = check_cues(shot, clip)
+    results += cues
+    moving = shot.camera != "still" or shot.live or any(event.kind not in ("rests", "stops") for event in shot.events)
     results += check_pixels(
         clip, seconds=shot.seconds, before=None if before is None else before.clip, moving=moving, still_from=still_from,
         alike=before_shot is not None and before_shot.framing == shot.framing and before_shot.place == shot.place,
+        changed=frozenset(frame for cue in cues for frame in cue.frames),
     )  # fmt: skip
     return TakeReport(results=tuple(results))
+
+
+def check_cues(shot: Shot, clip: Clip) -> list[TakeCheck]:
+    """Whether each cue of a shot was given while it was filmed."""
+    given = {int(one["number"]): one for one in clip.settings.get(GIVEN, ())}
+    results = []
+    for number, cue in enumerate(shot.cues):
+        one = given.get(number)
+        saw = "its moment never came" if one is None else f"at {float(one['at_s']):.2f} s: {one['understood']}"
+        frames = () if one is None else (min(round(float(one["at_s"]) * clip.fps), clip.num_frames - 1),)
+        results.append(TakeCheck(name=f"cue: {cue}", passed=one is not None, saw=saw, frames=frames, weight=2.0))
+    return results
+
+
+def changed_by_cues(clip: Clip, identities: Mapping[str, CastIdentity]) -> tuple[frozenset[str], frozenset[str]]:
+    """Ids of the cast that cues moved, changed or took away, and names of the things that they brought in, such as "blue box"."""
+    changed, brought = set(), set()
+    for one in clip.settings.get(GIVEN, ()):
+        words = str(one["understood"])
+        names = {id: f"{identity.color} {identity.kind}" for id, identity in identities.items()}
+        if words.startswith("add "):
+            brought |= {f"{color} {kind}" for color in COLORS for kind in KINDS if f"{color} {kind}" in words}
+        elif not words.startswith(("push ", "stop ")):
+            changed |= {id for id, name in names.items() if name in words}
+    return frozenset(changed), frozenset(brought)
 
 
 def reads_state(script: Script, shot: Shot, capabilities: Capabilities) -> bool:

@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from kinema.director.filming.live import film_live
 from kinema.director.filming.staging import (
     CameraStop,
     camera_at,
@@ -190,6 +191,16 @@ def film_take(
         seed=take.seed, loras=_loras(script, shot, capabilities),
     )  # fmt: skip
     more: dict[str, Any] = {} if cancelled is None else {"cancelled": cancelled}
+    if shot.live:
+        if not capabilities.state:
+            raise InputError(
+                f'shot "{shot.id}": cues and actors need a model with a state, and {capabilities.model} has none'
+            )
+        actor = None if shot.actor is None else (folder or Path()) / shot.actor
+        return film_live(
+            engine, stage_shot(script, shot, size, fps, before), shot.cues, actor=actor,
+            frames=max(round(shot.seconds * fps), 1), size=size, fps=fps, seed=take.seed, progress=progress, **more,
+        )  # fmt: skip
     if capabilities.state and shot.first_frame is None and shot.last_frame is None:
         return _staged_take(engine, script, shot, take, request, before, progress, more)
     request = _with_pictures(request, shot, capabilities, before, folder or Path(), pictures or {})

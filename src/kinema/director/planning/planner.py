@@ -13,11 +13,13 @@ from dataclasses import dataclass, replace
 
 from kinema.director.filming.staging import TALL, check_scene_words
 from kinema.director.filming.takes import film_size
+from kinema.director.planning.cues import cue_of
 from kinema.director.planning.grammar import CAMERAS, FRAMINGS, NamedThings, event_words, events_of, member_of
 from kinema.director.planning.story import Beat, Story, StoryScene
 from kinema.director.script import (
     MOST_SHOTS,
     CastMember,
+    Cue,
     DialogueLine,
     ExpectedEvent,
     FilmPlace,
@@ -35,6 +37,8 @@ MOST_CAST = 4
 """Objects that a Kinema model holds in one scene."""
 SHOT_S, EVENT_S = 4.0, 1.0
 """Length of a shot of up to two events, and what each further one adds, in seconds."""
+CUE_S = 2.0
+"""Seconds for which the change of a timed cue is seen at least."""
 UNFILMED_CAMERA = ("follow", "tilt up", "tilt down")
 """Camera moves that models with a state do not film: they are filmed with the camera at rest."""
 
@@ -193,7 +197,13 @@ class _ForState:
     def plan_scene(self, scene: StoryScene, name: str) -> None:
         """Add the shots of a scene."""
         understood: list[Understood] = []
+        texts = [scene.heading]
         for beat in scene.beats:
+            if understood and (given := cue_of(beat.text, self.memory)) is not None:
+                last, *rest = understood[-1]
+                understood[-1] = (_cued(last, beat, *given), *rest)  # type: ignore[assignment]
+                continue
+            texts.append(beat.text)
             events, involved, lost = events_of(beat.text, self.memory)
             self.own_notes += [f"scene {name}: no event is understood in {clause!r}; it is not filmed" for clause in lost]
             if events or involved:
@@ -203,9 +213,11 @@ class _ForState:
         if not understood:
             return
         self._forget_sizes()
-        place = self._place(scene, name)
+        place = self._place(texts)
         present, entering = self._present(understood)
-        self._check_count(present | entering, name)
+        brought = {id for beat, _, _ in understood for id in beat.brought}
+        present, entering = present - brought, entering - brought
+        self._check_count(present | entering | brought, name)
         merged = _merged(understood, {id for id, thing in self.memory.things.items() if thing.kind in TALL})
         previous: str | None = None
         for beat, events, _ in merged:
@@ -214,6 +226,7 @@ class _ForState:
             shot = self._shot(beat, events, [id for id in self.memory.things if id in present], place, name, previous)
             self.shots.append(shot)
             previous = shot.id
+            present |= set(beat.brought)
             present -= {event.who for event in events if event.kind == "leaves"}
             entering |= {event.who for event in events if event.kind == "leaves"}
 
@@ -245,8 +258,8 @@ class _ForState:
                 "name fewer, or begin another scene after an empty line"
             )
 
-    def _place(self, scene: StoryScene, name: str) -> FilmPlace:
-        text = " ".join([scene.heading, *(beat.text for beat in scene.beats)]).lower()
+    def _place(self, texts: Sequence[str]) -> FilmPlace:
+        text = " ".join(texts).lower()
         words = {
             background: {phrase.split()[-1] for phrase in PLACES[background]} | {background} for background in BACKGROUNDS
         }
@@ -275,10 +288,23 @@ class _ForState:
         text = beat.text.lower()
         return Shot(
             id=f"s{len(self.shots) + 1}", scene=scene, prompt=prompt, cast=tuple(cast), events=tuple(events), place=place.id,
-            seconds=SHOT_S + EVENT_S * max(len(events) - 2, 0), goes_on_from=previous, dialogue=tuple(beat.dialogue),
+            seconds=_length(events, beat.cues), cues=tuple(beat.cues), goes_on_from=previous, dialogue=tuple(beat.dialogue),
             transition=beat.transition if self.shots else "cut", seed=len(self.shots),
             framing=_first_of(FRAMINGS, text, "wide"), camera=_first_of(CAMERAS, text, "still"),  # type: ignore[arg-type]
         )  # fmt: skip
+
+
+def _cued(beat: Beat, sentence: Beat, cue: Cue, brought: Sequence[str]) -> Beat:
+    """A sentence with a cue that another one gives it."""
+    return replace(
+        beat, cues=[*beat.cues, cue], brought=[*beat.brought, *brought], dialogue=[*beat.dialogue, *sentence.dialogue]
+    )
+
+
+def _length(events: Sequence[ExpectedEvent], cues: Sequence[Cue]) -> float:
+    """Of a shot, in seconds: what a cue does is seen for a while after it."""
+    latest = max((cue.at_s for cue in cues if cue.at_s is not None), default=0.0)
+    return max(SHOT_S + EVENT_S * (max(len(events) - 2, 0) + len(cues)), latest + CUE_S)
 
 
 def _first_of(table: Sequence[tuple[str, str]], text: str, usual: str) -> str:
@@ -296,21 +322,30 @@ def _merged(understood: Sequence[Understood], scenery: Collection[str]) -> list[
     one; a scene of such alone is one shot. What goes on with an event belongs to it."""
     shots: list[Understood] = []
     waiting: list[DialogueLine] = []
+    cued: list[Cue] = []
+    brought: list[str] = []
     for beat, events, involved in understood:
         acted = [event for event in events if not (event.kind == "rests" and event.who in scenery)]
         last = shots[-1] if shots else None
         if not acted:
-            waiting += beat.dialogue
+            waiting, cued, brought = [*waiting, *beat.dialogue], [*cued, *beat.cues], [*brought, *beat.brought]
         elif last is not None and acted[0].kind in CONTINUED and last[1][-1].who == acted[0].who:
             last[1].extend(acted)
             last[0].dialogue += [*waiting, *beat.dialogue]
-            waiting = []
+            last[0].cues += [*cued, *beat.cues]
+            last[0].brought += [*brought, *beat.brought]
+            waiting, cued, brought = [], [], []
         else:
-            shots.append((replace(beat, dialogue=[*waiting, *beat.dialogue]), acted, involved))
-            waiting = []
+            joined = replace(
+                beat, dialogue=[*waiting, *beat.dialogue], cues=[*cued, *beat.cues], brought=[*brought, *beat.brought]
+            )
+            shots.append((joined, acted, involved))
+            waiting, cued, brought = [], [], []
     if not shots:
-        return [understood[0]]
+        return [(replace(understood[0][0], cues=cued, brought=brought), *understood[0][1:])]
     shots[-1][0].dialogue += waiting
+    shots[-1][0].cues += cued
+    shots[-1][0].brought += brought
     return shots
 
 

@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from kinema.director.script import DialogueLine, TransitionKind, errors_named
+from kinema.director.script import Cue, DialogueLine, TransitionKind, errors_named
 from kinema.errors import InputError
 
 MOST_CHARACTERS = 200_000
@@ -17,11 +17,14 @@ MOST_CHARACTERS = 200_000
 
 @dataclass(kw_only=True)
 class Beat:
-    """One sentence of what is seen. dialogue: spoken in it; transition: to it."""
+    """One sentence of what is seen. dialogue: spoken in it; transition: to it; cues: given in it; brought: ids of what these bring
+    in."""
 
     text: str
     dialogue: list[DialogueLine] = field(default_factory=list)
     transition: TransitionKind = "cut"
+    cues: list[Cue] = field(default_factory=list)
+    brought: list[str] = field(default_factory=list)
 
 
 @dataclass(kw_only=True)

@@ -94,11 +94,11 @@ def _is_readable(path: Path, clip: Clip, id: int) -> bool:
     """Whether a film's watermark can be read from its file: from the first frames, or else from all."""
     for count in SEARCHED_FRAMES:
         part = FramePart(first=0, stop=min(clip.num_frames, count), fps=clip.fps)
-        found = detect_unchanged(read_clip(path, wanted=Wanted(part=part, sound=False)).frames)
-        if found is not None and found.id == id:
+        reading = detect_unchanged(read_clip(path, wanted=Wanted(part=part, sound=False)).frames)
+        if reading is not None and reading.id == id:
             return True
-    found = detect(Clip.open(path).frames)
-    return found is not None and found.id == id
+    reading = detect(Clip.open(path).frames)
+    return reading is not None and reading.id == id
 
 
 def sheet_shape(frames: int) -> tuple[int, int, int]:

@@ -117,6 +117,8 @@ def _check_script(services: Services, caller: Caller, script: Script, model: str
             if name not in capabilities.lora_names:
                 known = ", ".join(capabilities.lora_names) or "it has none"
                 raise refuse("script.cast.loras", name, f"one of {capabilities.model}'s: {known}")
+        if shot.actor is not None:
+            raise refuse("script.shots.actor", shot.actor, "none: agents are files of another machine")
         for field in ("first_frame", "last_frame"):
             named_file = getattr(shot, field)
             if named_file is not None:

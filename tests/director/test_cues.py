@@ -1,0 +1,182 @@
+"""Cues: changes of the world in the middle of a shot, by a time or an answer, from a story, a script or a program."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from tests.director.conftest import PlainEngine
+
+from kinema.director.checking.take_report import check_take
+from kinema.director.filming.live import GIVEN, LiveDirector
+from kinema.director.filming.takes import TakePlan, film_take
+from kinema.director.planning.cues import cue_of
+from kinema.director.planning.grammar import NamedThings, events_of
+from kinema.director.planning.planner import plan_story
+from kinema.director.planning.story import read_story
+from kinema.director.script import Cue, Script, Shot, script_from
+from kinema.engines.native import engine_for
+from kinema.errors import InputError, MediaError
+from kinema.playground.tasks import Task
+from kinema.simulation.world import World
+
+STORY = (
+    "A red ball rolls right and passes behind a yellow screen. When it is behind the screen, add a blue box on the right. "
+    "After 3 seconds, change the background to night. The ball moves left."
+)
+FIRST = TakePlan(number=1, seed=0)
+
+
+def one_shot(**shot: Any) -> Script:
+    """A ball and a robot in one shot of 64x64 pixels."""
+    cast = [
+        {"id": id, "name": id, "look": f"a {color} {id}", "identity": {"kind": id, "color": color}}
+        for id, color in (("ball", "red"), ("robot", "green"))
+    ]
+    shots = [{"id": "s1", "prompt": "a red ball and a green robot", "seconds": 1, "cast": ["ball", "robot"], **shot}]
+    return script_from({"production": {"size": "64x64"}, "cast": cast, "shots": shots})
+
+
+@pytest.mark.parametrize(
+    ("sentence", "when", "do"),
+    [
+        ("When the ball touches the box, stop the box.", "did the ball touch the box?", "stop the box"),
+        ("As soon as it stops, remove it.", "is the red ball at rest?", "remove the red ball"),
+        (
+            "Once the ball is on the right, then push it left hard!",
+            "is the ball on the right?",
+            "push the red ball left hard",
+        ),
+        ("When the ball disappears, add a blue box.", "is the ball hidden?", "add a blue box"),
+        ("After 1.5 s, make the ball green.", None, "make the ball green"),
+    ],
+)
+def test_a_sentence_is_a_cue(sentence: str, when: str | None, do: str) -> None:
+    memory = NamedThings()
+    events_of("A red ball rolls right.", memory)
+    found = cue_of(sentence, memory)
+    assert found is not None
+    cue, brought = found
+    assert (cue.when, cue.do) == (when, do) and brought == (["blue-box"] if "blue box" in do else [])
+    assert cue.at_s == (1.5 if when is None else None)
+
+
+@pytest.mark.parametrize(
+    "sentence",
+    ["When the ball rolls, it is night.", "A ball rolls right.", "Once upon a time, a ball rolled.", "When, add a box."],
+)
+def test_other_sentences_are_none(sentence: str) -> None:
+    memory = NamedThings()
+    assert cue_of(sentence, memory) is None and not memory.things
+
+
+def test_a_story_with_cues_is_planned() -> None:
+    """A cue belongs to the shot before it; what it brings in is there from the next shot on; its words are no place."""
+    first, second = plan_story(read_story(STORY), engine_for("kinema-tiny").capabilities).script.shots
+    assert first.cues == (
+        Cue(when="is the red ball behind the screen?", do="add a blue box on the right"),
+        Cue(at_s=3.0, do="change the background to night"),
+    )
+    assert first.cast == ("red-ball", "yellow-screen") and second.cast == ("red-ball", "yellow-screen", "blue-box")
+    assert (first.place, first.seconds, second.cues, first.live, second.live) == ("lab-side", 6.0, (), True, False)
+
+
+@pytest.mark.parametrize(
+    ("cue", "message"),
+    [
+        ({"do": "stop the ball"}, "neither at_s and when came"),
+        ({"at_s": 0.5, "when": "is the ball moving?", "do": "stop the ball"}, "both at_s and when came"),
+        ({"at_s": 1, "do": "stop the ball"}, "at_s: 1 came, expected less than the shot's 1 s"),
+        ({"when": "where is the ball?", "do": "stop the ball"}, "expected a question with yes or no: is X visible"),
+        ({"at_s": 0.5, "do": "explode"}, 'do: "explode" came, expected a change: move X'),
+        ({"at_s": -1, "do": "stop the ball"}, "at_s"),
+    ],
+)
+def test_a_cue_that_cannot_be_given_is_refused(cue: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError, match=r'shot 1 \("s1"\), cue 1') as refused:
+        one_shot(cues=[cue])
+    assert message in str(refused.value) and "\n" not in str(refused.value)
+
+
+def test_a_shot_with_cues_is_filmed_and_checked() -> None:
+    """The change is seen from its moment on and not before; a cue whose moment never comes fails."""
+    cues = [
+        {"at_s": 0.5, "do": "add a blue box on the left"}, {"when": "is the blue box there?", "do": "stop the ball"},
+        {"when": "is there a pink star?", "do": "remove the blue box"},
+    ]  # fmt: skip
+    with pytest.raises(InputError, match="cue 2"):
+        one_shot(cues=cues)
+    cues[1]["when"] = "is there a blue box?"
+    script = one_shot(cues=cues)
+    engine, shot = engine_for("kinema-tiny"), script.shots[0]
+    clip = film_take(engine, script, shot, FIRST)
+    assert (clip.num_frames, clip.size, clip.settings["layout"]) == (16, "64x64", "live")
+    assert [(one["number"], one["at_s"]) for one in clip.settings[GIVEN]] == [(0, 0.5), (1, 0.5625)]
+    assert clip.state is not None
+    slot = next(k for k in clip.state.entities if clip.state.name(k) == "blue box")
+    assert not clip.state.visible[:8, slot].any() and clip.state.visible[9:, slot].min() > 0.5
+    blue = (clip.frames[..., 2].astype(int) - clip.frames[..., 0] > 60).sum((1, 2))
+    assert blue[:8].max() < 10 < blue[9:].min()
+    results = {one.name: one for one in check_take(script, shot, clip, engine.capabilities).results}
+    passed = [one.passed for name, one in results.items() if name.startswith("cue")]
+    assert passed == [True, True, False]
+    assert results["count"].passed and results["cuts"].passed, "a thing that a cue brings in is expected"
+    again = film_take(engine, script, shot, FIRST)
+    assert (again.frames == clip.frames).all(), "same seed, same film"
+
+
+class Rightwards:
+    """Stands for a trained agent: always moves right."""
+
+    task: Task | None = Task.parse("reach the flag")
+    env = None
+
+    def begin(self, count: int) -> None:
+        self.seen: list[np.ndarray] = []
+
+    def act(self, observation: np.ndarray, scenes: list[Any], actions: Any) -> np.ndarray:
+        self.seen.append(observation)
+        return np.array([[1.0, 0.0]], np.float32)
+
+
+def test_an_actor_moves_the_robot() -> None:
+    world = World(start=engine_start(), seed=0, size="64x64")
+    agent = Rightwards()
+    director = LiveDirector(world, [Cue(when="is the green robot moving?", do="add a pink star at the top")], agent)  # type: ignore[arg-type]
+    begun = next(one.x for one in world.state.entities if one.kind == "robot")
+    for _ in range(24):
+        director.step()
+    assert next(one.x for one in world.state.entities if one.kind == "robot") > begun + 0.5
+    assert [one.number for one in director.given] == [0] and 0 < director.given[0].at_s < 1.5
+    assert len(agent.seen) == 24 and agent.seen[0].shape[0] == 1
+    agent.task = None
+    with pytest.raises(InputError, match="expected an agent with a task"):
+        LiveDirector(world, (), agent)  # type: ignore[arg-type]
+
+
+def engine_start() -> Any:
+    from kinema.director.filming.takes import stage_shot
+
+    script = one_shot()
+    return stage_shot(script, script.shots[0], (64, 64), 16.0, None).pictures.state
+
+
+def test_who_cannot_be_steered_is_told(tmp_path: Path, plain: PlainEngine) -> None:
+    script = one_shot(cues=[{"at_s": 0.5, "do": "stop the ball"}])
+    with pytest.raises(InputError, match='shot "s1": cues and actors need a model with a state, and plain has none'):
+        film_take(plain, script, script.shots[0], FIRST)  # type: ignore[arg-type]
+    acted = one_shot(actor="nobody")
+    with pytest.raises(MediaError, match="holds no agent"):
+        film_take(engine_for("kinema-tiny"), acted, acted.shots[0], FIRST, folder=tmp_path)
+    with pytest.raises(InputError, match="expected no first_frame"):
+        one_shot(actor="a", first_frame="p.png")
+    lost = one_shot(cues=[{"at_s": 0.1, "do": "remove the pink star"}])
+    with pytest.raises(InputError, match=r"cue 1, at 0\.12 s: there is no pink star here"):
+        film_take(engine_for("kinema-tiny"), lost, lost.shots[0], FIRST)
+
+
+def test_the_words_of_a_cue_are_shown() -> None:
+    shot = Shot(id="s1", prompt="x", cues=(Cue(at_s=2, do="stop the ball"), Cue(when="is it hidden?", do="stop the ball")))
+    assert [str(cue) for cue in shot.cues] == ["stop the ball, at 2 s", "stop the ball, is it hidden?"]
