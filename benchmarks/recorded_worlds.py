@@ -111,6 +111,8 @@ def measure(env: str, folder: Path, minutes: float, frames: int, episodes: int) 
     for after in (one for one in SHOWN if f"error_{one}" in found):
         error, copied, ratio = (found[f"{name}_{after}"] for name in ("error", "copy", "ratio"))
         row[f"after {after} frames"] = f"{error:.0f} / {copied:.0f}: {ratio:.2f}"
+    ahead = [f"{found[f'entities_{after}']:.2f}" for after in SHOWN if f"entities_{after}" in found]
+    row[f"entities after {', '.join(map(str, SHOWN))} frames, of copying"] = " / ".join(ahead) or "-"
     row["follows actions"] = f"{found['action_following']:.2f}"
     row["acted thing in place: imagined, last known, other actions"] = in_place(env, load_world(run), data)
     row["rewards: AUROC"] = (

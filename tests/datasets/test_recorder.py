@@ -63,7 +63,15 @@ def test_a_mission_is_the_task_and_the_grid_is_told_in_numbers(tmp_path: Path) -
     data = Dataset.open(tmp_path / "d")
     episode = data.episode(0)
     assert episode.task.split()[-1] in ("key", "ball") and episode.action.shape[1] == 7
-    assert data.sensors == 7 * 7 * 3 + 1 and set(np.unique(episode.sensors[:, -1])) <= {0, 1, 2, 3}
+    names = data.sensor_names
+    assert data.sensors == len(names) and [name for name in names if name.startswith("image")][-1] == "image[146]"
+    turned = episode.sensors[:, names.index("direction")]
+    assert set(np.unique(turned)) <= {0, 1, 2, 3} and np.array_equal(
+        turned, episode.sensors[:, names.index("agent.direction")]
+    )
+    assert episode.sensors[:, [names.index(name) for name in ("agent.x", "agent.y")]].min() >= 1, "inside the walls"
+    plain = record("MiniGrid-Fetch-5x5-N2-v0", tmp_path / "plain", episodes_wanted=1, most=8, entities="none")
+    assert Dataset.open(plain.folder).sensors == 7 * 7 * 3 + 1
 
 
 @pytest.mark.parametrize("env_id", ["ALE/Pong-v5", "CrafterReward-v1", "VizdoomBasic-v1"])

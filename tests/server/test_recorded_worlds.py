@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from tests.server.recorded_worlds import add_world
+from tests.server.recorded_worlds import add_world, cart_entities
 from tests.server.served_worlds import serving
 from tests.server.test_worlds import playing, say, shown
 
@@ -113,8 +113,24 @@ def test_without_a_state_nothing_is_asked_or_changed(ann: httpx.Client) -> None:
         answer = ann.request(method, f"/v1/worlds/{id}/{path}", json=body)
         error = answer.json()["error"]
         assert (answer.status_code, error["code"]) == (400, "no_state"), path
-        assert "a recorded world has no state" in error["message"] and "\n" not in error["message"]
+        assert "this recorded world has no state" in error["message"] and "\n" not in error["message"]
     assert ann.get(f"/v1/worlds/{id}").json() == before
+
+
+def test_entities_are_told_and_asked_for(url: str, folder: Path, tmp_path: Path) -> None:
+    """Where a recording has them: in what a world is, after each step, and as answers, the same as in the library."""
+    add_world(tmp_path, folder.parents[1] / "models.toml", name="told", entities=cart_entities)
+    with RemoteWorld(url, model="told", seed=3, key="ann") as world:
+        local = RecordedWorld(tmp_path / "run" / "world", seed=3)
+        world.go(1)
+        local.go(1)
+        assert world.entities == local.entities and set(world.entities) == {"cart", "pole"}
+        assert world.ask("where is the cart?") == local.ask("where is the cart?")
+        with pytest.raises(InputError, match=r"there is no 'dog'; expected one of cart, pole"):
+            world.ask("where is the dog?")
+        with pytest.raises(InputError, match="changed in words"):
+            world.edit("move the cart left")
+        world.delete()
 
 
 def test_branches_rewinding_and_clips(ann: httpx.Client) -> None:

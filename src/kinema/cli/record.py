@@ -33,6 +33,10 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
         "--picture",
         help="where pictures come from: a key of the observation, 'observation' or 'render' (default: found out)",
     )
+    parser.add_argument(
+        "--entities", metavar="MODULE:FUNCTION",
+        help="reads named numbers, such as ball.x, from the environment; none: not even those of known ones (default: known ones)",
+    )  # fmt: skip
     parser.set_defaults(run=run)
 
 
@@ -69,6 +73,7 @@ def run(arguments: argparse.Namespace) -> int:
             most=arguments.most,
             options=options,
             picture=arguments.picture,
+            entities=arguments.entities,
             show=lambda done, of, frames: line.write(f"episode {done} of {of}, {frames:,} frames"),
         )
     total = writer.rows[-1]["dataset_to_index"] if writer.rows else 0

@@ -18,6 +18,7 @@ from kinema.errors import ApiError, InputError, KinemaError
 from kinema.media import Clip
 from kinema.media.write import check_free, replace_file
 from kinema.scene.scene import Scene
+from kinema.simulation.entity_numbers import Entities
 from kinema.simulation.questions import Answer
 from kinema.simulation.state import State
 from kinema.simulation.world import Step, WhatIf, check_action
@@ -145,6 +146,11 @@ class RemoteWorld:
         if self._state is None:
             self._state = state_from_json(self._now["state"], self.fps)
         return self._state
+
+    @property
+    def entities(self) -> Entities:
+        """Of a recorded world its entities after the last call: entity -> field -> number; {} where none were recorded."""
+        return self._now.get("entities") or {}
 
     @property
     def frame(self) -> Frame:

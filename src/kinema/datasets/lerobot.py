@@ -309,6 +309,15 @@ class Dataset:
         """Numbers in `observation.state`, 0 where there is none."""
         return int(np.prod(self.info["features"].get(SENSORS, {"shape": [0]})["shape"]))
 
+    @property
+    def sensor_names(self) -> tuple[str, ...]:
+        """Names of the numbers in `observation.state`, where the dataset has one for each."""
+        names = self.info["features"].get(SENSORS, {}).get("names")
+        if isinstance(names, dict):  # {"motors": [...]}
+            names = next(iter(names.values()), None)
+        fits = isinstance(names, list) and len(names) == self.sensors
+        return tuple(str(name) for name in names) if fits else ()
+
     def __len__(self) -> int:
         return len(self.rows)
 

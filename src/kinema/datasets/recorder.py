@@ -4,8 +4,9 @@
     record("MiniGrid-Empty-8x8-v0", "empty", episodes=50)
 
 Pictures come from the observation where it holds some, else from rendering (`kinema.datasets.pictures` decides). Boards and other
-numbers in the observation become `observation.state`, a text in it (MiniGrid's mission) the task. What an environment hands out is
-copied at once, and numbers that are not finite are refused with their episode and step.
+numbers in the observation become `observation.state`, and so do the environment's entities (`kinema.datasets.entities`); a text in
+it (MiniGrid's mission) the task. What an environment hands out is copied at once, and numbers that are not finite are refused with
+their episode and step.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ import math
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,11 +28,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kinema.datasets.dataset_files import Recorded
+from kinema.datasets.entities import ReadEntities, flat_entities, reader_for
 from kinema.datasets.folder_lock import locked
 from kinema.datasets.pictures import CELL_PX, picture_range, to_picture
 from kinema.datasets.writer import Writer
 from kinema.envs.spaces import Spec, check, encode_action, spec_of, width
-from kinema.errors import InputError
+from kinema.errors import InputError, excerpt
 from kinema.types import Frame, python_values
 
 log = logging.getLogger(__name__)
@@ -157,7 +159,7 @@ def _picked(parts: dict[At, gym.Space[Any]], wanted: str | None, renders: bool, 
 @dataclass(frozen=True, kw_only=True)
 class Eyes:
     """How an environment is seen. picture: where the observation holds it, None to render; shape: of it there; levels: of black and
-    white in it; numbers, words: where what becomes sensors, and the task, is."""
+    white in it; numbers, words: where what becomes sensors, and the task, is; names: of all sensors, those of entities last."""
 
     size: tuple[int, int]
     picture: At | None
@@ -166,6 +168,7 @@ class Eyes:
     numbers: tuple[At, ...]
     words: At | None
     sensors: int
+    names: tuple[str, ...] = ()
 
     @staticmethod
     def of(env: gym.Env[Any, Any], size: tuple[int, int], picture: str | None = None) -> Eyes:
@@ -184,7 +187,14 @@ class Eyes:
             numbers, count = (), 0
         levels = None if where is None else picture_range(parts[where], chosen=True)
         shape = None if where is None else parts[where].shape
-        return Eyes(size=size, picture=where, shape=shape, levels=levels, numbers=numbers, words=words, sensors=count)
+        names = tuple(
+            f"{_name(at)}[{i}]" if parts[at].shape else _name(at)
+            for at in numbers
+            for i in range(int(np.prod(parts[at].shape or (1,))))
+        )
+        return Eyes(
+            size=size, picture=where, shape=shape, levels=levels, numbers=numbers, words=words, sensors=count, names=names
+        )
 
     def seen_in(self, observation: Any) -> Frame:
         """The picture that an observation holds, uint8 [H, W, 3] of the wanted size."""
@@ -307,15 +317,30 @@ def in_step(episode: int, step: int) -> Iterator[None]:
 
 
 def record_episodes(
-    env: gym.Env[Any, Any], eyes: Eyes, spec: Spec, act: Act, *, seed: int, most: int, first: int = 0
-) -> Iterator[Recorded]:
-    """One episode after another, for ever, numbered from `first` on; after `most` frames one counts as truncated."""
+    env: gym.Env[Any, Any], eyes: Eyes, spec: Spec, act: Act, *, seed: int, most: int, first: int = 0,
+    entities: ReadEntities | None = None,
+) -> Iterator[Recorded]:  # fmt: skip
+    """One episode after another, for ever, numbered from `first` on; after `most` frames one counts as truncated. entities: reads
+    what is appended to the sensors."""
+    known: list[str] = []
+
+    def numbers(observation: Any) -> NDArray[np.float32]:
+        if entities is None:
+            return eyes.sensors_of(observation)
+        names, values = flat_entities(entities(env))
+        if known and list(names) != known:
+            raise InputError(
+                f"its entities are {excerpt(', '.join(names))}: expected {excerpt(', '.join(known))}, as before"
+            )
+        known[:] = names
+        return np.concatenate([eyes.sensors_of(observation), values])
+
     number = first
     nothing = np.zeros(width(spec), np.float32)
     while True:
         with in_step(number, 0), _installed(env):
             observation = copy.deepcopy(env.reset(seed=int(seed + number - first) % 2**31)[0])
-            frames, sensors = [eyes.picture_of(env, observation)], [eyes.sensors_of(observation)]
+            frames, sensors = [eyes.picture_of(env, observation)], [numbers(observation)]
         task = eyes.task_of(observation)
         actions, rewards, ends, cuts = [], [0.0], [False], [False]
         while not (ends[-1] or cuts[-1]):
@@ -326,7 +351,7 @@ def record_episodes(
                 observation, reward, terminated, truncated, _ = env.step(copy.deepcopy(action))
                 observation = copy.deepcopy(observation)
                 frames.append(eyes.picture_of(env, observation))
-                sensors.append(eyes.sensors_of(observation))
+                sensors.append(numbers(observation))
                 rewards.append(reward_of(reward))
             ends.append(_flag(terminated))
             cuts.append(_flag(truncated) or (len(frames) >= most and not ends[-1]))
@@ -387,12 +412,15 @@ def record(
     most: int | None = None,
     options: dict[str, Any] | None = None,
     picture: str | None = None,
+    entities: str | ReadEntities | None = None,
     show: Callable[[int, int, int], None] | None = None,
 ) -> Writer:
     """Record so many episodes more into the dataset at `out`; `show` gets (episodes done, of, frames so far).
 
     picture: where pictures come from: a key of the observation ("a/b" in nested ones), "observation" for the observation itself,
-    "render", or None for the first picture that there is. most: frames of an episode, after which it is cut; None: those of
+    "render", or None for the first picture that there is. entities: a function, or "module:function", from the environment to its
+    entities, name -> field -> number, which are recorded with the sensors; "none"; or None for those of known environments
+    (`kinema.datasets.entities`). most: frames of an episode, after which it is cut; None: those of
     MINUTES.
     InputError: an environment, a size or a policy that cannot be used; numbers that are not finite, with their episode and step;
     or another recording that is writing to `out`.
@@ -414,13 +442,21 @@ def record(
     try:
         spec, eyes, rate = spec_of(env.action_space), Eyes.of(env, size, picture), rate_of(env)
         about |= {"action": spec, **({} if picture is None else {"picture": picture})}
+        read = entities if callable(entities) else reader_for(env_id, entities)
+        if read is not None:
+            with _installed(env):
+                env.reset(seed=seed % 2**31)
+            more = flat_entities(read(env))[0]
+            eyes = replace(eyes, names=(*eyes.names, *more))
         chosen = None if policy == "random" else trained_policy(Path(policy), env)
         with locked(Path(out), "recording", "-o"):
-            writer = Writer(out, fps=rate, size=size, sensors=eyes.sensors, about=about)
+            writer = Writer(out, fps=rate, size=size, sensors=len(eyes.names), about=about, names=eyes.names)
             begun = len(writer.rows)
             act = chosen or random_policy(env, seed + begun)
             longest = most or round(MINUTES * 60 * rate)
-            source = record_episodes(env, eyes, spec, act, seed=seed + begun * 1009, most=longest, first=begun)
+            source = record_episodes(
+                env, eyes, spec, act, seed=seed + begun * 1009, most=longest, first=begun, entities=read
+            )
             frames = 0
             for done, episode in enumerate(source, 1):
                 writer.add(episode)

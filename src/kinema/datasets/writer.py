@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,12 +32,14 @@ from kinema.errors import InputError, OutputError
 class Writer:
     """Adds episodes to a dataset, a new one or one made with the same settings.
 
-    about: what the dataset is of (the environment, its action space as `kinema.envs.spaces.Spec`); it is kept in info.json.
+    about: what the dataset is of (the environment, its action space as `kinema.envs.spaces.Spec`); it is kept in info.json. names:
+    of the sensors.
     """
 
     def __init__(
-        self, folder: Path | str, *, fps: float, size: tuple[int, int], sensors: int, about: dict[str, Any]
-    ) -> None:
+        self, folder: Path | str, *, fps: float, size: tuple[int, int], sensors: int, about: dict[str, Any],
+        names: Sequence[str] = (),
+    ) -> None:  # fmt: skip
         from kinema.envs.spaces import width
 
         self.folder, self.fps, self.size = Path(folder), fps, size
@@ -61,6 +64,8 @@ class Writer:
                 for name in ("frame_index", "episode_index", "index", "task_index")
             },
         }
+        if names:
+            self.features[SENSORS]["names"] = list(names)
         self.about = about
         self.tasks: dict[str, int] = {}
         self.rows: list[dict[str, Any]] = []
@@ -72,6 +77,8 @@ class Writer:
 
     def _go_on(self) -> None:
         old = Dataset.open(self.folder)
+        if SENSORS in self.features and not old.sensor_names:
+            self.features[SENSORS]["names"] = None  # an earlier version wrote none
         ours = json.loads(json.dumps({"features": self.features, "fps": self.fps, "kinema": self.about}))
         theirs = {name: old.info.get(name) for name in ours}
         if theirs != ours:

@@ -4,7 +4,8 @@
     many = gymnasium.make_vec("kinema/Recorded-v0", num_envs=16, model="out/pong/world")
 
 Worlds begin with recorded frames that are stored beside the model. Actions are those of the recorded environment, and observations
-are pictures of the recorded size. There are no slots, so there are no questions or edits.
+are pictures of the recorded size. Where numbers with names were recorded (`kinema.datasets.entities`), the model predicts them, and
+a world can be asked for them. It cannot be changed in words.
 
 Axes: B worlds, T frames.
 """
@@ -37,6 +38,8 @@ from kinema.media import Clip
 from kinema.models.dit_model import DiTModel
 from kinema.models.hub import Model, find, load
 from kinema.simulation.checkpoint import checked, packed, read_world_data, unpacked, write_world_data
+from kinema.simulation.entity_numbers import Entities, answer_from_numbers, entities_of
+from kinema.simulation.questions import Answer
 
 STARTS = "starts.safetensors"
 REWIND_FRAMES = 64
@@ -44,8 +47,8 @@ REWIND_FRAMES = 64
 
 
 NO_STATE = (
-    "a recorded world has no state of things, so nothing in it can be asked, changed in words or moved: act in it, rewind or"
-    " branch it"
+    "this recorded world has no state of things, so nothing in it can be asked, changed in words or moved: act in it, rewind or"
+    " branch it; a recording with entities (kinema record --entities) can be asked for them"
 )
 
 _loaded: dict[tuple[str, torch.device], DiTModel] = {}
@@ -281,10 +284,41 @@ class RecordedWorld(RecordedVectorEnv):
             return box_action(self.action_spec, action)
         return chosen_action(self.action_spec, number, int((self.model.config.world or {}).get("idle", 0)))
 
-    def ask(self, question: str) -> Any:
-        raise InputError(NO_STATE)
+    @property
+    @float32_default()
+    def numbers(self) -> dict[str, float]:
+        """What the recording told in numbers, by name, as the model predicts it for this frame; {} where nothing was named."""
+        scales = (self.model.config.world or {}).get("sensors", {})
+        values = self._frame_states[-1].tracks.get("sensors")
+        if values is None or not scales.get("names"):
+            return {}
+        scaled = values[0].float().cpu().numpy() * np.array(scales["std"], np.float32) + np.array(scales["mean"], np.float32)
+        return dict(zip(scales["names"], map(float, scaled), strict=True))
 
-    edit = ask
+    @property
+    def entities(self) -> Entities:
+        """Of `numbers` those of entities: entity -> field -> number; the other ones, such as those of a board, are left out."""
+        return entities_of(self.numbers)
+
+    def ask(self, question: str) -> Answer:
+        """Answer a question about the entities.
+
+        Args:
+            question: "where is the ball?", "what is the ball's x?" or "what is there?".
+
+        Returns:
+            The kind of the question, the answer as a value and as a sentence.
+
+        Raises:
+            InputError: The question is not understood, names nothing that is there, or nothing with a name was recorded.
+        """
+        if not (entities := self.entities):
+            raise InputError(NO_STATE)
+        return answer_from_numbers(question, entities)
+
+    def edit(self, text: str) -> str:
+        """InputError: a recorded world is not changed in words."""
+        raise InputError(NO_STATE)
 
     def save(self, path: str | Path, *, force: bool = False, model: str | None = None) -> Path:
         """Save the world in one file, from which `RecordedWorld.open` continues bit for bit.

@@ -76,7 +76,11 @@ def config_for(data: Dataset, recordings: Recordings, recipe: WorldRecipe, name:
             "size": list(recordings.size),
             "fps": data.fps,
             "reward_scale": recordings.reward_scale,
-            "sensors": {"mean": recordings.mean.tolist(), "std": recordings.std.tolist()},
+            "sensors": {
+                "mean": recordings.mean.tolist(),
+                "std": recordings.std.tolist(),
+                "names": list(data.sensor_names),
+            },
             "tasks": recordings.tasks,
             "idle": recordings.idle() if about["action"]["type"] == "discrete" else 0,
         },

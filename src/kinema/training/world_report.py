@@ -121,6 +121,7 @@ def evaluate(model: DiTModel, recordings: Recordings, count: int = 16) -> tuple[
     for after in (one for one in SHOWN if one <= ahead):
         error, copied = (changed_error(x, truth[:, after - 1], last) for x in (made[:, after - 1], last))
         figures |= {f"error_{after}": error, f"copy_{after}": copied, f"ratio_{after}": error / copied}
+    figures |= entity_ratios(model.config, rolled)
     errors_px = [changed_error(x[:, -1], truth[:, -1], last) for x in (made, rolled.astray)]
     figures["action_following"] = 1 - errors_px[0] / errors_px[1]
     rewards = torch.stack([state.tracks["reward"][:, 0] for state in rolled.states], 1)
@@ -139,6 +140,24 @@ def evaluate(model: DiTModel, recordings: Recordings, count: int = 16) -> tuple[
         rows += [truth[i, :: max(ahead // 12, 1)], made[i, :: max(ahead // 12, 1)]]
         captions += [f"recorded, {known} frames were known before these", "imagined with the same actions"]
     return {name: value for name, value in figures.items() if value == value}, contact_sheet(rows, captions=captions)
+
+
+def entity_ratios(config: DiTModelConfig, rolled: Rollouts) -> dict[str, float]:
+    """ "entities_N": the error of entities' numbers N frames ahead, as a share of that of the last known ones: the mean over the
+    numbers that change. {} where the recording has none."""
+    names = (config.world or {}).get("sensors", {}).get("names", ())
+    columns = [i for i, name in enumerate(names) if "." in name]
+    if not columns:
+        return {}
+    truth = rolled.tracks["sensors"][:, rolled.known - 1 :, columns].float()
+    ratios = {}
+    for after in (one for one in SHOWN if one < truth.shape[1]):
+        made = rolled.states[after - 1].tracks["sensors"][:, columns].float()
+        error = (made - truth[:, after]).square().mean(0).sqrt()
+        copied = (truth[:, 0] - truth[:, after]).square().mean(0).sqrt()
+        if (copied > 0).any():
+            ratios[f"entities_{after}"] = float((error / copied)[copied > 0].mean())
+    return ratios
 
 
 def _round_trip(recordings: Recordings) -> float:

@@ -132,11 +132,13 @@ class WorldControls(BaseModel):
 
 
 class WorldFrame(BaseModel):
-    """A world now, as `now_of` says it. past_frames: how many can be rewound. state: null of a recorded world, which has none."""
+    """A world now, as `now_of` says it. past_frames: how many can be rewound. state: null of a recorded world, which has none.
+    entities: of a recorded world what its recording told by name, entity -> field -> number; null of another one."""
 
     time_s: float
     past_frames: int
     state: WorldState | None
+    entities: dict[str, dict[str, float]] | None = None
     reward: float
     terminated: bool
 

@@ -301,7 +301,6 @@ async def get_world_file(on: Readable, id: str) -> FileResponse:
 
 @router.post("/{id}/ask", summary="Ask about a world")
 async def ask_world(on: Readable, given: Annotated[AskWorld, Depends(AskWorld.read)]) -> AnswerResponse:
-    on.session.check_state()
     async with on.billed(round(AHEAD_S * on.session.meta.fps)) as left:
         answer = await on.manager.ask(on.session, given.question)
         if answer.kind == "next":  # only this one makes frames

@@ -302,6 +302,12 @@ class WorldManager:
         return world
 
     async def ask(self, session: WorldSession, question: str) -> Answer:
+        if session.meta.controls is not None:
+            recorded = await self.private_branch(session)
+            assert isinstance(recorded, RecordedWorld)
+            if not recorded.entities:
+                session.check_state()
+            return await self.executor.run(lambda: recorded.ask(question))
         world = await self.branch_with_state(session)
         return await self.executor.run(
             lambda: answer(question, StateHistory(world, self.executor.yield_to_urgent), world._roll)

@@ -116,11 +116,13 @@ def state_json(state: State) -> dict[str, Any]:
 
 
 def now_of(world: ServedWorld) -> dict[str, Any]:
-    """The current time, state (None: of a recorded world), reward and termination of a world as JSON."""
+    """The current time, state (None: of a recorded world), entities (None: of another one), reward and termination of a world as
+    JSON."""
     return {
         "time_s": world.time_s,
         "past_frames": world.past_frames,
         "state": state_json(world.state) if isinstance(world, World) else None,
+        "entities": python_values(world.entities) if isinstance(world, RecordedWorld) else None,
         "reward": world.reward,
         "terminated": world.terminated,
     }

@@ -1,0 +1,80 @@
+"""Entities whose fields are numbers with names, as recordings of other environments have them; and questions about them.
+
+Understood are: what is there; where is X; what is X's FIELD, what is the FIELD of X. A value is in the units of its recording.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Mapping
+
+from kinema.errors import InputError, excerpt
+from kinema.simulation.questions import Answer
+
+Entities = Mapping[str, Mapping[str, float]]
+"""Entity -> field -> number."""
+FORMS = ("what is there", "where is X", "what is X's FIELD")
+
+
+def entities_of(numbers: Mapping[str, float]) -> Entities:
+    """Numbers named "ball.x" by entity and field; those with other names are left out."""
+    entities: dict[str, dict[str, float]] = {}
+    for name, value in numbers.items():
+        entity, dot, field = name.rpartition(".")
+        if dot and entity and field:
+            entities.setdefault(entity, {})[field] = value
+    return entities
+
+
+def answer_from_numbers(question: str, entities: Entities) -> Answer:
+    """Answer a question.
+
+    Args:
+        question: Of one of FORMS.
+        entities: What there is.
+
+    Returns:
+        The kind of the question, the answer as a value and as a sentence.
+
+    Raises:
+        InputError: The question is not understood, or names an entity or a field that there is not.
+    """
+    text = re.sub(r"[?!.]+\s*$", "", " ".join(question.replace("’", "'").split()))
+    if re.fullmatch(r"what is (?:there|here)|what do you see", text, re.IGNORECASE):
+        return Answer(
+            kind="what is there", value={name: dict(fields) for name, fields in entities.items()},
+            sentence="; ".join(f"{name}: {_listed(fields)}" for name, fields in entities.items()) + ".",
+        )  # fmt: skip
+    if (match := re.fullmatch(r"where (?:is|are) (?:the )?(.+)", text, re.IGNORECASE)) is not None:
+        name, fields = _entity(match[1], entities)
+        place = {field: value for field, value in fields.items() if field in ("x", "y", "z")}
+        if not place:
+            raise InputError(f"where {name} is was not recorded; it has {', '.join(fields)}")
+        return Answer(kind="where", value=place, sentence=f"{name} is at {_listed(place)}.")
+    match = re.fullmatch(r"(?:what|how much|how many) is (?:the )?(.+?)(?:'s | )(\w+)", text, re.IGNORECASE)
+    other = re.fullmatch(r"(?:what|how much|how many) is (?:the )?(\w+) of (?:the )?(.+)", text, re.IGNORECASE)
+    asked = (other[2], other[1]) if other is not None else (match[1], match[2]) if match is not None else None
+    if asked is None:
+        raise InputError(f"the question {excerpt(question)!r} is not understood; ask like this: {'; '.join(FORMS)}")
+    name, fields = _entity(asked[0], entities)
+    field = _near(asked[1], tuple(fields), f"{name} has no {excerpt(asked[1])!r}")
+    return Answer(kind="what", value=fields[field], sentence=f"{name}'s {field} is {fields[field]:.4g}.")
+
+
+def _entity(word: str, entities: Entities) -> tuple[str, Mapping[str, float]]:
+    name = _near(word, tuple(entities), f"there is no {excerpt(word)!r}")
+    return name, entities[name]
+
+
+def _near(word: str, names: tuple[str, ...], problem: str) -> str:
+    """The name that a word is, in any case. InputError: none."""
+    same = next((name for name in names if name.lower() == word.lower()), None)
+    if same is None:
+        near = difflib.get_close_matches(word.lower(), [name.lower() for name in names], 1)
+        raise InputError(f"{problem}; expected one of {', '.join(names)}" + (f" (perhaps {near[0]})" if near else ""))
+    return same
+
+
+def _listed(fields: Mapping[str, float]) -> str:
+    return ", ".join(f"{field} {value:.4g}" for field, value in fields.items())

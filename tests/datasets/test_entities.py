@@ -1,0 +1,130 @@
+"""Entities of an environment, recorded with its pictures: read by a function, named, checked, predicted and asked for."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from kinema.datasets.dataset_files import SENSORS
+from kinema.datasets.entities import flat_entities, reader_for
+from kinema.datasets.lerobot import Dataset
+from kinema.datasets.recorder import record
+from kinema.datasets.writer import Writer
+from kinema.envs.recorded import RecordedWorld
+from kinema.errors import InputError
+from kinema.models.hub import read_config
+from kinema.simulation.entity_numbers import answer_from_numbers, entities_of
+from kinema.training.recorded_world import train_world
+from kinema.training.recordings import WorldRecipe
+
+RECIPE = WorldRecipe(compile=False, frames=4, batch=2, size="nano", time_every=2, context=2, autoencoder_share=0.0, window=8)
+BALL = {"ball": {"x": 3.0, "y": 1.25}, "game": {"score": 2.0}}
+
+
+def cart_entities(env: Any) -> dict[str, dict[str, float]]:
+    x, _, angle, _ = env.unwrapped.state
+    return {"cart": {"x": x}, "pole": {"angle": angle}}
+
+
+def test_a_known_environment_is_read_by_itself(tmp_path: Path) -> None:
+    pytest.importorskip("minigrid")
+    record("MiniGrid-DoorKey-5x5-v0", tmp_path / "d", episodes_wanted=1, most=12)
+    data = Dataset.open(tmp_path / "d")
+    told = {name: data.episode(0).sensors[:, i] for i, name in enumerate(data.sensor_names)}
+    assert set(told["key.carried"]) <= {0.0, 1.0} and set(told["door.open"]) <= {0.0, 1.0}
+    assert (told["goal.x"] == 3).all() and (told["goal.y"] == 3).all() and (told["ball.x"] == -1).all()
+
+
+def test_a_function_of_one_s_own_is_recorded_trained_on_and_asked(tmp_path: Path) -> None:
+    record("CartPole-v1", tmp_path / "d", episodes_wanted=4, size=(32, 48), entities=cart_entities)
+    data = Dataset.open(tmp_path / "d")
+    assert data.sensor_names[-2:] == ("cart.x", "pole.angle") and data.sensors == 6
+    sensors = data.episode(0).sensors
+    assert np.allclose(sensors[:, 4], sensors[:, 0]) and np.allclose(sensors[:, 5], sensors[:, 2])
+    folder = train_world(tmp_path / "d", out=tmp_path / "run", steps=2, recipe=RECIPE)
+    figures = read_config(folder).trained["figures"]
+    assert {name for name in figures if name.startswith("entities")} >= {"entities_1", "entities_4"}
+    world = RecordedWorld(folder, seed=1)
+    assert set(world.numbers) == set(data.sensor_names) and set(world.entities) == {"cart", "pole"}
+    begun = world.entities["cart"]["x"]
+    episodes = [data.episode(i).sensors[:, 4] for i in range(4)]
+    assert min(float(np.abs(one - begun).min()) for one in episodes) < 1e-3, "the beginning is a recorded one"
+    assert world.ask("where is the cart?").value == {"x": begun}
+    world.go(1)
+    assert world.entities["cart"]["x"] != begun
+    with pytest.raises(InputError, match="changed in words"):
+        world.edit("move the cart left")
+
+
+def test_questions_to_numbers() -> None:
+    assert answer_from_numbers("Where is the ball?", BALL).value == {"x": 3.0, "y": 1.25}
+    assert answer_from_numbers("what is the ball's Y?", BALL).sentence == "ball's y is 1.25."
+    assert answer_from_numbers("What is the score of the game", BALL).value == 2.0
+    assert answer_from_numbers("what is game score", BALL).value == 2.0
+    assert answer_from_numbers("what is there?", BALL).value == BALL
+    for question, message in (
+        ("where is the bal?", "there is no 'bal'; expected one of ball, game (perhaps ball)"),
+        ("where is the game?", "it has score"), ("what is the ball's z?", "ball has no 'z'; expected one of x, y"),
+        ("why?", "ask like this: what is there"),
+    ):  # fmt: skip
+        with pytest.raises(InputError) as refused:
+            answer_from_numbers(question, BALL)
+        assert message in str(refused.value) and "\n" not in str(refused.value)
+
+
+def test_names_without_an_entity_are_no_entities() -> None:
+    assert entities_of({"ball.x": 1.0, "image[3]": 2.0, "direction": 3.0, ".x": 4.0, "a.b.c": 5.0}) == {
+        "ball": {"x": 1.0}, "a.b": {"c": 5.0},
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"ball": 3.0}, "expected names, each with fields"), (None, "expected names"), ({"ball": {"x": np.nan}}, "ball.x is nan"),
+        ({"ball": {"x": "left"}}, "ball.x is 'left': expected a finite number"), ({"ball": {"x": 1e39}}, "a finite number"),
+    ],
+)  # fmt: skip
+def test_what_is_no_entity_is_refused(given: Any, message: str) -> None:
+    with pytest.raises(InputError, match=message.replace(".", r"\.")):
+        flat_entities(given)
+
+
+def test_a_function_is_found_by_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "reads_nothing.py").write_text("def all(env):\n    return {'a': {'b': 1}}\nNUMBER = 3\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    read = reader_for("CartPole-v1", "reads_nothing:all")
+    assert read is not None and read(None) == {"a": {"b": 1}}  # type: ignore[arg-type]
+    assert reader_for("MiniGrid-Empty-5x5-v0", "none") is None and reader_for("CartPole-v1", None) is None
+    for wanted in ("reads_nothing", "reads_nothing:other", "nowhere_at_all:x", "reads_nothing:NUMBER"):
+        with pytest.raises(InputError, match="entities"):
+            reader_for("CartPole-v1", wanted)
+    sys.modules.pop("reads_nothing")
+
+
+def test_entities_that_change_their_names_are_refused(tmp_path: Path) -> None:
+    asked: list[int] = []
+
+    def fickle(env: Any) -> dict[str, dict[str, float]]:
+        asked.append(1)
+        return {"cart": {"x" if len(asked) < 5 else "y": 0.0}}
+
+    with pytest.raises(InputError, match=r"episode 0, step 3: its entities are cart\.y: expected cart\.x, as before"):
+        record("CartPole-v1", tmp_path / "d", episodes_wanted=1, most=8, entities=fickle)
+
+
+def test_a_dataset_without_names_is_added_to(tmp_path: Path) -> None:
+    """An earlier version wrote none."""
+    about = record("CartPole-v1", tmp_path / "d", episodes_wanted=1, most=6).about
+    info = tmp_path / "d" / "meta" / "info.json"
+    text = info.read_text()
+    assert '"observation[0]"' in text
+    older = Writer(tmp_path / "older", fps=50.0, size=(64, 64), sensors=4, about=about)
+    older.add(Dataset.open(tmp_path / "d").episode(0))
+    assert Dataset.open(tmp_path / "older").info["features"][SENSORS]["names"] is None
+    record("CartPole-v1", tmp_path / "older", episodes_wanted=1, most=6)
+    assert len(Dataset.open(tmp_path / "older")) == 2 and Dataset.open(tmp_path / "older").sensor_names == ()
