@@ -45,25 +45,25 @@ def _minigrid(env: gym.Env[Any, Any]) -> Entities:
     """The agent, and each thing that is there once by kind; x and y in cells, -1 for what lies nowhere."""
     grid: Any = env.unwrapped
     x, y = (float(place) for place in grid.agent_pos)
-    found: dict[str, dict[str, float]] = {"agent": {"x": x, "y": y, "direction": float(grid.agent_dir)}}
+    parts: dict[str, dict[str, float]] = {"agent": {"x": x, "y": y, "direction": float(grid.agent_dir)}}
     for kind in ("key", "door", "ball", "box", "goal"):
         cells = [i for i, thing in enumerate(grid.grid.grid) if thing is not None and thing.type == kind]
         row, column = divmod(cells[0], grid.grid.width) if cells else (-1, -1)
         carried = grid.carrying is not None and grid.carrying.type == kind
-        found[kind] = {"x": float(column), "y": float(row), "carried": float(carried)}
+        parts[kind] = {"x": float(column), "y": float(row), "carried": float(carried)}
         if kind == "door":
-            found[kind]["open"] = float(bool(cells) and grid.grid.grid[cells[0]].is_open)
-    return found
+            parts[kind]["open"] = float(bool(cells) and grid.grid.grid[cells[0]].is_open)
+    return parts
 
 
 def _pusht(env: gym.Env[Any, Any]) -> Entities:
     scene: Any = env.unwrapped
-    found = {}
+    parts = {}
     for name, body in (("agent", scene.agent), ("block", scene.block)):
-        found[name] = {"x": float(body.position[0]), "y": float(body.position[1])}
+        parts[name] = {"x": float(body.position[0]), "y": float(body.position[1])}
     angle = float(scene.block.angle)
-    found["block"] |= {"cosine": float(np.cos(angle)), "sine": float(np.sin(angle))}
-    return found
+    parts["block"] |= {"cosine": float(np.cos(angle)), "sine": float(np.sin(angle))}
+    return parts
 
 
 def reader_for(env_id: str, wanted: str | None) -> ReadEntities | None:

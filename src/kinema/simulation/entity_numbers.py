@@ -54,11 +54,11 @@ def answer_from_numbers(question: str, entities: Entities) -> Answer:
         return Answer(kind="where", value=place, sentence=f"{name} is at {_listed(place)}.")
     match = re.fullmatch(r"(?:what|how much|how many) is (?:the )?(.+?)(?:'s | )(\w+)", text, re.IGNORECASE)
     other = re.fullmatch(r"(?:what|how much|how many) is (?:the )?(\w+) of (?:the )?(.+)", text, re.IGNORECASE)
-    asked = (other[2], other[1]) if other is not None else (match[1], match[2]) if match is not None else None
-    if asked is None:
+    wanted = (other[2], other[1]) if other is not None else (match[1], match[2]) if match is not None else None
+    if wanted is None:
         raise InputError(f"the question {excerpt(question)!r} is not understood; ask like this: {'; '.join(FORMS)}")
-    name, fields = _entity(asked[0], entities)
-    field = _near(asked[1], tuple(fields), f"{name} has no {excerpt(asked[1])!r}")
+    name, fields = _entity(wanted[0], entities)
+    field = _near(wanted[1], tuple(fields), f"{name} has no {excerpt(wanted[1])!r}")
     return Answer(kind="what", value=fields[field], sentence=f"{name}'s {field} is {fields[field]:.4g}.")
 
 
