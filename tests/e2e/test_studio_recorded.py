@@ -14,7 +14,7 @@ pytest.importorskip("playwright", reason="needs playwright: pip install -e '.[de
 from playwright.sync_api import Page, expect
 from tests.e2e.browser import rests, world_of
 from tests.e2e.conftest import Running, start, stop, until
-from tests.server.recorded_worlds import add_world
+from tests.server.recorded_worlds import add_world, cart_entities
 
 PICTURE = os.environ.get("KINEMA_PICTURE", "")
 """A file for a picture of the page."""
@@ -25,6 +25,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     folder = tmp_path_factory.mktemp("recorded")
     models = folder / "models.toml"
     add_world(folder, models)
+    add_world(folder / "more", models, name="told", entities=cart_entities)
     running = start(folder / "data", env={"KINEMA_MODELS": str(models)})
     yield running
     stop(running)
@@ -107,3 +108,22 @@ def test_a_world_does_not_film(server: Running) -> None:
         models = {one["id"]: one["kinema"] for one in client.get("/v1/models").json()["data"]}
     assert models["cart"]["world"] and models["cart"]["recorded"]["env"] == "CartPole-v1"
     assert not models["kinema-tiny"]["world"] and models["kinema-tiny"]["recorded"] is None
+
+
+def test_entities_of_a_recorded_world_are_shown_and_asked_for(studio: Page, server: Running) -> None:
+    """Their numbers change with every frame, and a question is answered."""
+    studio.get_by_test_id("nav-models").click()
+    studio.locator("[data-testid=model-card][data-model=told]").get_by_test_id("enter-model").click()
+    studio.get_by_test_id("start-world").click()
+    shown = studio.get_by_test_id("entities")
+    expect(shown).to_contain_text("cart")
+    expect(shown).to_contain_text("angle")
+    before = shown.inner_text()
+    studio.get_by_test_id("world-step").click()
+    expect(shown).not_to_have_text(before)
+    studio.get_by_test_id("talk-example").last.click()
+    expect(studio.get_by_test_id("talk")).to_have_value("where is the cart?")
+    studio.get_by_test_id("say").click()
+    expect(studio.get_by_test_id("talk-log")).to_contain_text("cart is at x ")
+    if PICTURE:
+        studio.screenshot(path=PICTURE.replace(".png", "-entities.png"), full_page=True)

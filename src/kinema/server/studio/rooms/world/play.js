@@ -89,7 +89,8 @@ export function Play({ first }) {
         <${Rewind} world=${world} now=${now} live=${live} onDone=${take} onBranched=${tree.reload} />
       </div>
       <div class="stack" style=${{ gap: "20px" }}>
-        ${!world.state && html`<${Recorded} world=${world} />`}
+        ${!world.state && html`<${Recorded} world=${world} entities=${now.entities} />`}
+        ${!world.state && Object.keys(world.entities ?? {}).length > 0 && html`<${Talk} world=${world} entities=${world.entities} />`}
         ${world.state && html`<section class="panel stack" aria-label="What is there"><h2>What is there</h2>
           <${Things} things=${things} slot=${slot} setSlot=${setSlot} />
           ${thing && html`<${Inspector} thing=${thing} onMove=${(x, y) => moveThing(thing.slot, x, y)} />`}
@@ -133,13 +134,16 @@ function Meters({ live }) {
   </div>`;
 }
 
-/** What a recorded world is, and how it is acted in. */
-function Recorded({ world }) {
+/** What a recorded world is, what it tells in numbers, and how it is acted in. */
+function Recorded({ world, entities }) {
+  const told = Object.entries(entities ?? {});
   const about = modelNamed(world.model)?.kinema.recorded;
   const names = Object.keys(world.controls.keys).map((name) => name.replace("Arrow", ""));
   return html`<section class="panel stack" aria-label="A recorded world" data-testid="recorded-world"><h2>A recorded world</h2>
-    <p>The model learned ${about?.env ? html`<b>${about.env}</b>` : "this environment"} from recordings. It keeps pictures, rewards and ends,
-      and no list of things: nothing can be asked or told in words.</p>
+    <p>The model learned ${about?.env ? html`<b>${about.env}</b>` : "this environment"} from recordings.
+      It keeps pictures, rewards and ends, ${told.length ? "and what was recorded of these:" : "and no list of things: nothing can be asked or told in words."}</p>
+    ${told.length > 0 && html`<dl class="facts" data-testid="entities">${told.map(([name, fields]) => html`<dt key=${name}>${name}</dt><dd
+      class="mono">${Object.entries(fields).map(([field, value]) => `${field} ${trim(value)}`).join("  ")}</dd>`)}</dl>`}
     <dl class="facts"><dt>Actions</dt><dd>${spaceName(world.controls.space)}</dd>
       ${names.length > 0 && html`<dt>Keys</dt><dd>${names.join(" ")}</dd>`}
       <dt>No key held</dt><dd class="mono">${JSON.stringify(world.controls.idle)}</dd>

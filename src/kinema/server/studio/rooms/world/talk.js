@@ -6,7 +6,13 @@ import { Button, NumberField, Note } from "../../components/basics.js";
 const LONGEST_SINCE = 128;
 const QUESTION = /\?\s*$|^(where|how|what|is|are|did|do|does|when|will|which|who|was)\b/i;
 
-export function Talk({ world, onChange, things }) {
+/**
+ * @param {Object} props
+ * @param {(world: Object) => void} [props.onChange] told of a change
+ * @param {Object[]} [props.things] of a world that can be changed
+ * @param {Object<string, Object>} [props.entities] of a recorded world, which can only be asked
+ */
+export function Talk({ world, onChange, things = [], entities }) {
   const [text, setText] = useState("");
   const [log, setLog] = useState([]);
   const [busy, setBusy] = useState(false);
@@ -17,7 +23,7 @@ export function Talk({ world, onChange, things }) {
     setBusy(true);
     try {
       let answer;
-      if (QUESTION.test(said)) answer = (await worlds.ask(world.id, said)).text;
+      if (entities || QUESTION.test(said)) answer = (await worlds.ask(world.id, said)).text;
       else {
         const done = await worlds.edit(world.id, said);
         answer = done.understood;
@@ -30,10 +36,11 @@ export function Talk({ world, onChange, things }) {
     }
     setBusy(false);
   };
-  const examples = [`where is the ${one}?`, "what will happen next?", `move the ${one} left`, `push the ${one} right hard`, "add a blue box on the right", "change the background to snow"];
-  return html`<section class="panel talk" aria-label="Ask and change">
-    <h2>Ask, or change something</h2>
-    <form onSubmit=${say}><input type="text" aria-label="A question or a change" placeholder=${`where is the ${one}?`}
+  const name = entities && Object.keys(entities)[0];
+  const examples = entities ? ["what is there?", `where is the ${name}?`] : [`where is the ${one}?`, "what will happen next?", `move the ${one} left`, `push the ${one} right hard`, "add a blue box on the right", "change the background to snow"];
+  return html`<section class="panel talk" aria-label=${entities ? "Ask" : "Ask and change"}>
+    <h2>${entities ? "Ask" : "Ask, or change something"}</h2>
+    <form onSubmit=${say}><input type="text" aria-label=${entities ? "A question" : "A question or a change"} placeholder=${`where is the ${name ?? one}?`}
       value=${text} onInput=${(event) => setText(event.currentTarget.value)} data-testid="talk" />
       <button class="button primary" type="submit" disabled=${!text.trim() || busy} data-testid="say">Say</button></form>
     <div class="chips" role="group" aria-label="Examples">${examples.map((example) => html`<button type="button"

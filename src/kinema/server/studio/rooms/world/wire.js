@@ -8,7 +8,7 @@ import { Controls, KeyControls, Live } from "./live.js";
 
 /** A world on the wire. What changes with every frame is in `now`. */
 export function useLive(first, canvas) {
-  const [now, setNow] = useState({ time_s: first.time_s, state: first.state, reward: first.reward, terminated: first.terminated, frame: 0 });
+  const [now, setNow] = useState({ time_s: first.time_s, state: first.state, entities: first.entities, reward: first.reward, terminated: first.terminated, frame: 0 });
   const [wire, setWire] = useState({ state: "connecting" });
   const [playing, setPlaying] = useState(false);
   const [action, setAction] = useState(null);
@@ -69,7 +69,7 @@ export function useLive(first, canvas) {
   const setFps = (fps) => (setRate(fps), live.current.pace(fps));
   /** Takes over what a change left behind, and shows its picture. */
   const adopt = (world) => {
-    setNow((before) => ({ ...before, past_frames: world.past_frames, time_s: world.time_s, state: world.state, reward: world.reward, terminated: world.terminated }));
+    setNow((before) => ({ ...before, past_frames: world.past_frames, time_s: world.time_s, state: world.state, entities: world.entities, reward: world.reward, terminated: world.terminated }));
     // A live wire shows changes by itself.
     if (live.current.socket.readyState === WebSocket.OPEN) return;
     const picture = new Image();
