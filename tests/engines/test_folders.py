@@ -14,6 +14,7 @@ from kinema.engines.diffusers import engine as engine_module
 from kinema.engines.diffusers import families
 from kinema.engines.diffusers.engine import DiffusersEngine, capabilities_of, family_for
 from kinema.engines.diffusers.folder import read_folder
+from kinema.engines.native import engine_for
 from kinema.engines.registry import ModelEntry
 from kinema.errors import EngineError, InputError, ModelError
 
@@ -169,6 +170,18 @@ def test_license_of_the_card_and_of_the_table(tiny: Tiny, copy: Path) -> None:
     license = engine(copy).capabilities.license
     assert (license.name, license.link, license.must_accept, license.excluded) == ("mine", "LICENSE", True, ())
     assert "South Korea" in engine(tiny("hunyuan")).capabilities.license.territory
+
+
+def test_a_folder_whose_license_must_be_accepted_is_added_first(copy: Path) -> None:
+    """Naming it directly is no acceptance; one of a free license is opened."""
+    assert engine_for(copy).capabilities.license.name == "Apache-2.0"
+    (copy / "README.md").write_text("---\nlicense: other\nlicense_name: mine\n---\n")
+    other = copy.rename(copy.with_name("other"))
+    with pytest.raises(
+        ModelError, match=r"must be accepted \(mine\); read it, .* kinema models add .*other --name other"
+    ) as refused:
+        engine_for(other)
+    assert "\n" not in str(refused.value)
 
 
 def test_a_card_does_not_lift_the_limits_of_the_family(tiny: Tiny, tmp_path: Path) -> None:

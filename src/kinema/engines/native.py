@@ -10,6 +10,7 @@ from typing import Any
 
 from kinema.devices import AUTO
 from kinema.engines import native_films
+from kinema.engines.licenses import terms_of
 from kinema.engines.opening import entry_of_source, open_engine
 from kinema.engines.protocol import (
     WORKFLOWS,
@@ -22,8 +23,8 @@ from kinema.engines.protocol import (
     never,
     parsed_size,
 )
-from kinema.engines.registry import find_entry
-from kinema.errors import InputError, SizeError
+from kinema.engines.registry import ModelEntry, find_entry
+from kinema.errors import InputError, ModelError, SizeError
 from kinema.inference import limits
 from kinema.inference.canvas_io import check_named, resolve_model
 from kinema.inference.editing import EDIT_STRENGTH
@@ -215,20 +216,34 @@ def engine_for(model: Engine | Model | str | Path | None, *, device: str = AUTO)
         The engine, opened once per process.
 
     Raises:
-        ModelError: There is no such model.
+        ModelError: There is no such model, or a folder that was not added under a name, whose license must be accepted.
         InputError: Something that is no model.
     """
     if not (model is None or isinstance(model, Model | str | Path)) and isinstance(model, Engine):
         return model
     check_named(model)
     if isinstance(model, str | Path) and not is_native(model):
-        entry = find_entry(str(model)) or entry_of_source(str(model))
+        added = find_entry(str(model))
+        entry = added or entry_of_source(str(model))
         if entry is not None:
             key = device + entry.to_toml()
             if key not in _opened:
-                _opened[key] = open_engine(entry, device=device)
+                engine = open_engine(entry, device=device)
+                if added is None:
+                    _check_license(entry, engine)
+                _opened[key] = engine
             return _opened[key]
     return NativeEngine(resolve_model(model, device))
+
+
+def _check_license(entry: ModelEntry, engine: Engine) -> None:
+    """ModelError: a folder was named whose license must be accepted, which is done where it is added under a name."""
+    license = engine.capabilities.license
+    if license.must_accept and not entry.is_upstream:
+        raise ModelError(
+            f"{entry.source} films under a license that must be accepted ({terms_of(license)}); read it, then add the model:"
+            f" kinema models add {entry.source} --name {entry.name} --accept-license, and name it {entry.name}"
+        )
 
 
 def is_native(model: str | Path) -> bool:
