@@ -3,9 +3,9 @@
 Each environment is recorded by a random policy, a world is trained on the recording within a time budget, held-back episodes are
 stepped with their true actions: error on the pixels that changed since the last known picture, in levels of 255, beside that of
 copying it, and the ratio of both; how much larger the error is with other actions (1: all of it follows from them); how often the
-thing that is acted with is where it should be, 49 to 64 frames ahead, beside the last known picture and other actions. Then an
-agent that learned inside the world only is scored in the environment, beside acting at random. Environments that are not installed
-are left out, by name.
+thing that is acted with is where it should be, 49 to 64 frames ahead, beside the last known picture and other actions. Then agents
+that learned inside the world only are scored in the environment, beside the same learner in the environment itself and acting at
+random. Environments that are not installed are left out, by name.
 --write puts a table into docs/measurements/, where rows of other environments stay, and a strip of each world into docs/pictures/.
 """
 
@@ -16,6 +16,7 @@ import json
 import shutil
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
@@ -42,6 +43,7 @@ ENVS = {
     "ALE/Pong-v5": (14, 900),
     "ALE/Breakout-v5": (60, 900),
     "MiniGrid-DoorKey-6x6-v0": (120, 120),
+    "MiniGrid-Empty-6x6-v0": (150, 100),
     "CrafterReward-v1": (60, 400),
     "gym_pusht:gym_pusht/PushT-v0": (40, 300),
 }
@@ -83,13 +85,14 @@ COLOR_OFF = 56
 ACTED = {
     "ALE/Pong-v5": Acted((92, 186, 92), (0.15, 0.93, 0.8, 1.0), 8 / 210),
     "ALE/Breakout-v5": Acted((200, 72, 72), (0.88, 0.93, 0.05, 0.95), 8 / 160),
+    "MiniGrid-Empty-6x6-v0": Acted((255, 0, 0), (0.0, 1.0, 0.0, 1.0), 0.5 / 6),
     "MiniGrid-DoorKey-6x6-v0": Acted((255, 0, 0), (0.0, 1.0, 0.0, 1.0), 0.5 / 6),
     "gym_pusht/PushT-v0": Acted((65, 105, 225), (0.0, 1.0, 0.0, 1.0), 15 / 512),
 }
 """Crafter's player is in the middle of every picture."""
 
 
-def measure(env: str, folder: Path, minutes: float, frames: int, episodes: int) -> dict[str, str]:
+def measure(env: str, folder: Path, minutes: float, frames: int, episodes: int, seeds: int) -> dict[str, str]:
     """Record, train, step, learn and score one environment."""
     name = name_of(env)
     count, most = ENVS.get(env, (40, 200))
@@ -120,14 +123,9 @@ def measure(env: str, folder: Path, minutes: float, frames: int, episodes: int) 
     )
     row["termination: AUROC, ends"] = ends_of(found)
     if frames:
-        world = load(run / "world")
         began = time.time()
-        agent = learn(inside=world, settings=replace(RECORDED, frames=frames))
-        learned = score_recorded(agent, env, episodes=episodes, most=most)
-        apart = score_recorded(None, env, episodes=episodes, most=most)
-        row["agent above random"] = above(learned, apart)
-        row["agent"], row["random"] = str(learned), str(apart)
-        print(f"agent: {time.time() - began:.0f} s", file=sys.stderr)
+        row |= agents_of(load_world(run), env, frames, episodes, most, seeds)
+        print(f"agents: {time.time() - began:.0f} s", file=sys.stderr)
     print(row, flush=True)
     return row
 
@@ -164,12 +162,42 @@ def ends_of(figures: dict[str, float]) -> str:
     return f"too few: {ends}" if auroc is None else f"{auroc:.2f}, {ends}"
 
 
-def above(agent: Score, apart: Score) -> str:
-    """Mean return less that of acting at random, with a 95% bootstrap interval over the episodes of each."""
+def agents_of(world: DiTModel, env: str, frames: int, episodes: int, most: int, seeds: int) -> dict[str, str]:
+    """Agents that learned in the world alone, scored in the environment, beside the same learner in the environment itself with as
+    many frames, and acting at random."""
+    inside, real = [], []
+    for seed in range(seeds):
+        settings = replace(RECORDED, frames=frames, seed=seed)
+        for scores, where in ((inside, False), (real, True)):
+            agent = learn(inside=world, settings=settings, real=where)
+            scores.append(score_recorded(agent, env, episodes=episodes, most=most))
+        print(f"  seed {seed}: inside {inside[-1]}, in the environment {real[-1]}", file=sys.stderr, flush=True)
+    apart = score_recorded(None, env, episodes=episodes * seeds, most=most)
+    return {
+        "agent inside": f"{_mean(inside):.2f}", "the same in the environment": f"{_mean(real):.2f}", "random": f"{apart.mean:.2f}",
+        "share of its gain": share_of_gain(inside, real, apart), "seeds, frames": f"{seeds}, {frames:,}",
+    }  # fmt: skip
+
+
+def _mean(scores: Sequence[Score]) -> float:
+    return float(np.mean([one.mean for one in scores]))
+
+
+def share_of_gain(inside: Sequence[Score], real: Sequence[Score], apart: Score) -> str:
+    """What the agents of the world gain above acting at random, of what those of the environment gain, with a 95% bootstrap
+    interval over the episodes of each."""
     rng = np.random.default_rng(0)
-    means = [one.returns[rng.integers(0, len(one.returns), (2000, len(one.returns)))].mean(1) for one in (agent, apart)]
-    low, high = np.percentile(means[0] - means[1], (2.5, 97.5))
-    return f"{agent.mean - apart.mean:+.2f} [{low:+.2f}, {high:+.2f}]"
+
+    def resampled(returns: NDArray[np.float64]) -> NDArray[np.float64]:
+        drawn: NDArray[np.float64] = returns[rng.integers(0, len(returns), (2000, len(returns)))].mean(1)
+        return drawn
+
+    a, b, c = (resampled(np.concatenate([one.returns for one in scores])) for scores in (inside, real, [apart]))
+    gain = _mean(real) - apart.mean
+    if gain <= 0:
+        return "the real learner gains nothing"
+    low, high = np.percentile((a - c) / np.maximum(b - c, 1e-6), (2.5, 97.5))
+    return f"{(_mean(inside) - apart.mean) / gain:.0%} [{low:.0%}, {high:.0%}]"
 
 
 def shipped_codec(data: Path) -> float:
@@ -193,13 +221,14 @@ def main() -> int:
         "--frames", type=int, default=50_000, help="an agent's imagined frames, 0 for no agent (default: 50000)"
     )
     parser.add_argument("--episodes", type=int, default=20, help="scored (default: 20)")
+    parser.add_argument("--seeds", type=int, default=3, help="agents of each kind (default: 3)")
     parser.add_argument("--out", type=Path, default=Path("out/recorded-worlds"), help="what exists there is used again")
     parser.add_argument("--write", action="store_true", help="write docs/measurements/recorded-worlds.md")
     given = parser.parse_args()
     rows = []
     for env in given.envs or list(ENVS):
         try:
-            rows.append(measure(env, given.out, given.minutes, given.frames, given.episodes))
+            rows.append(measure(env, given.out, given.minutes, given.frames, given.episodes, given.seeds))
         except InputError as wrong:
             print(f"left out: {env}: {wrong}", file=sys.stderr)
             continue
