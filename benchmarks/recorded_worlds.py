@@ -80,13 +80,13 @@ class Acted:
         return float(near[seen].mean()) if seen.any() else float("nan")
 
 
-COLOR_OFF = 56
+COLOR_OFF = 80
 """Levels of 255 by which a color may be off."""
 ACTED = {
     "ALE/Pong-v5": Acted((92, 186, 92), (0.15, 0.93, 0.8, 1.0), 8 / 210),
     "ALE/Breakout-v5": Acted((200, 72, 72), (0.88, 0.93, 0.05, 0.95), 8 / 160),
-    "MiniGrid-Empty-6x6-v0": Acted((255, 0, 0), (0.0, 1.0, 0.0, 1.0), 0.5 / 6),
-    "MiniGrid-DoorKey-6x6-v0": Acted((255, 0, 0), (0.0, 1.0, 0.0, 1.0), 0.5 / 6),
+    "MiniGrid-Empty-6x6-v0": Acted((250, 60, 60), (0.0, 1.0, 0.0, 1.0), 0.5 / 6),
+    "MiniGrid-DoorKey-6x6-v0": Acted((250, 60, 60), (0.0, 1.0, 0.0, 1.0), 0.5 / 6),
     "gym_pusht/PushT-v0": Acted((65, 105, 225), (0.0, 1.0, 0.0, 1.0), 15 / 512),
 }
 """Crafter's player is in the middle of every picture."""
