@@ -37,7 +37,7 @@ from kinema.models.dit_model import DiTModel
 from kinema.models.hub import load, read_config, weights_folder
 from kinema.training.recorded_world import train_world
 from kinema.training.recordings import Recordings, WorldRecipe, held_back
-from kinema.training.world_report import SHOWN, roll_held_back
+from kinema.training.world_report import SHOWN, evaluate, roll_held_back
 
 ENVS = {
     "ALE/Pong-v5": (14, 900),
@@ -92,7 +92,7 @@ ACTED = {
 """Crafter's player is in the middle of every picture."""
 
 
-def measure(env: str, folder: Path, minutes: float, frames: int, episodes: int, seeds: int) -> dict[str, str]:
+def measure(env: str, folder: Path, minutes: float, frames: int, episodes: int, seeds: int, steps: int) -> dict[str, str]:
     """Record, train, step, learn and score one environment."""
     name = name_of(env)
     count, most = ENVS.get(env, (40, 200))
@@ -104,8 +104,11 @@ def measure(env: str, folder: Path, minutes: float, frames: int, episodes: int, 
         train_world(data, out=run, minutes=minutes, show=_show)
     trained = read_config(run / "world").trained
     found = trained["figures"]
+    if steps != 1:
+        model = load_world(run)
+        found = found | evaluate(model, recordings_of(model, data), steps=steps)[0]
     row = {
-        "environment": env,
+        "environment": env + (f", {steps} steps" if steps > 1 else ""),
         "date": str(date.today()),
         "frames": f"{Dataset.open(data).total_frames:,}",
         "minutes": str(trained["minutes"]),
@@ -117,7 +120,7 @@ def measure(env: str, folder: Path, minutes: float, frames: int, episodes: int, 
     ahead = [f"{found[f'entities_{after}']:.2f}" for after in SHOWN if f"entities_{after}" in found]
     row[f"entities after {', '.join(map(str, SHOWN))} frames, of copying"] = " / ".join(ahead) or "-"
     row["follows actions"] = f"{found['action_following']:.2f}"
-    row["acted thing in place: imagined, last known, other actions"] = in_place(env, load_world(run), data)
+    row["acted thing in place: imagined, last known, other actions"] = in_place(env, load_world(run), data, steps)
     row["rewards: AUROC"] = (
         f"{found['rewards_auroc']:.2f}" if "rewards_auroc" in found else f"too few: {found['rewards']:.0f}"
     )
@@ -136,13 +139,16 @@ def load_world(run: Path) -> DiTModel:
     return world
 
 
-def in_place(env: str, model: DiTModel, data: Path) -> str:
+def recordings_of(model: DiTModel, data: Path) -> Recordings:
+    return Recordings(Dataset.open(data), model.autoencoder, None, (model.config.world or {})["reward_scale"])
+
+
+def in_place(env: str, model: DiTModel, data: Path, steps: int) -> str:
     """Shares of pictures 49 to 64 frames ahead, over 48 held-back stretches."""
     acted = ACTED.get(env.rpartition(":")[2])
     if acted is None:
         return "-"
-    recordings = Recordings(Dataset.open(data), model.autoencoder, None, (model.config.world or {})["reward_scale"])
-    rolled = roll_held_back(model, recordings, 48)
+    rolled = roll_held_back(model, recordings_of(model, data), 48, steps)
     truth = rolled.truth[:, PLACED_FROM:]
     copied = np.broadcast_to(rolled.last[:, None], truth.shape)
     shares = (acted.share_in_place(x, truth) for x in (rolled.made[:, PLACED_FROM:], copied, rolled.astray[:, PLACED_FROM:]))
@@ -222,13 +228,14 @@ def main() -> int:
     )
     parser.add_argument("--episodes", type=int, default=20, help="scored (default: 20)")
     parser.add_argument("--seeds", type=int, default=3, help="agents of each kind (default: 3)")
+    parser.add_argument("--steps", type=int, default=1, help="of the sampler, in held-back stretches (default: 1)")
     parser.add_argument("--out", type=Path, default=Path("out/recorded-worlds"), help="what exists there is used again")
     parser.add_argument("--write", action="store_true", help="write docs/measurements/recorded-worlds.md")
     given = parser.parse_args()
     rows = []
     for env in given.envs or list(ENVS):
         try:
-            rows.append(measure(env, given.out, given.minutes, given.frames, given.episodes, given.seeds))
+            rows.append(measure(env, given.out, given.minutes, given.frames, given.episodes, given.seeds, given.steps))
         except InputError as wrong:
             print(f"left out: {env}: {wrong}", file=sys.stderr)
             continue

@@ -249,6 +249,16 @@ def test_a_dream_can_be_played_branched_rewound_and_saved(world: Path, tmp_path:
         dream.go(5)
 
 
+def test_steps_of_the_sampler_are_kept_with_a_saved_world(world: Path, tmp_path: Path) -> None:
+    one, two = RecordedWorld(world, seed=3), RecordedWorld(world, seed=3, steps=2)
+    assert np.array_equal(one.frame, two.frame) and not np.array_equal(one.go(1).frame, two.go(1).frame)
+    again = RecordedWorld.open(two.save(tmp_path / "two.world"))
+    assert again.steps == 2 and np.array_equal(again.go(1).frame, two.go(1).frame)
+    assert main(["play", str(world), "--task", "x"]) == 2
+    with pytest.raises(InputError, match="steps"):
+        RecordedWorld(world, steps=0)
+
+
 def test_choices_to_play_with_count_from_0_wherever_the_space_starts(world: Path) -> None:
     plain, shifted = RecordedWorld(world, seed=3), RecordedWorld(world, seed=3)
     shifted.action_spec = {**shifted.action_spec, "start": 5}

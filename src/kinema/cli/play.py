@@ -86,8 +86,8 @@ def begin(arguments: argparse.Namespace) -> World | RecordedWorld:
             if (folder / "starts.safetensors").exists():
                 from kinema.envs.recorded import RecordedWorld
 
-                refuse_unused(arguments, ("model", *GIVEN), "a recorded world")
-                return RecordedWorld(folder, seed=arguments.seed, device=arguments.device)
+                refuse_unused(arguments, ("model", *(name for name in GIVEN if name != "steps")), "a recorded world")
+                return RecordedWorld(folder, seed=arguments.seed, steps=arguments.steps or 1, device=arguments.device)
         if start and (path / "meta" / "info.json").exists():
             raise InputError(f"{path} is a recording; train a world of it first: kinema train world --data {path}")
         if path.suffix in (".kinema", ".world") or (path.is_file() and path.suffix not in (*ENDINGS, ".json")):

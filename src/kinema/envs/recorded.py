@@ -42,6 +42,8 @@ from kinema.simulation.entity_numbers import Entities, answer_from_numbers, enti
 from kinema.simulation.questions import Answer
 
 STARTS = "starts.safetensors"
+MOST_STEPS = 64
+"""Steps of the sampler of a saved world at most."""
 REWIND_FRAMES = 64
 """Frames that can be rewound, beyond those in the model's window."""
 
@@ -193,10 +195,12 @@ class RecordedWorld(RecordedVectorEnv):
     """One recorded world to play in: a vector environment of one, with what `kinema play` needs of a `World` besides."""
 
     def __init__(
-        self, model: DiTModel | str | Path, *, seed: int = 0, task: str | None = None, device: str | torch.device = AUTO
-    ) -> None:
-        """seed: which recorded beginning, and what comes after. task: one of the recording's; None: that of the beginning."""
-        super().__init__(1, model=recorded_model(model, device))
+        self, model: DiTModel | str | Path, *, seed: int = 0, task: str | None = None, steps: int = 1,
+        device: str | torch.device = AUTO,
+    ) -> None:  # fmt: skip
+        """seed: which recorded beginning, and what comes after. task: one of the recording's; None: that of the beginning. steps:
+        of the sampler; more keep small things that may go several ways, and take as many times as long."""
+        super().__init__(1, model=recorded_model(model, device), steps=steps)
         if task is not None:
             self._usable = self._of_task(task)
         self.seed = check_seed(seed)
@@ -339,6 +343,7 @@ class RecordedWorld(RecordedVectorEnv):
             "seed": self._seed,
             "task": self._task.tolist(),
             "count": int(self._count[0]),
+            **({"steps": self.steps} if self.steps > 1 else {}),
             "moments": packed(self._frame_states),
         }
         return write_world_data(Path(path), "dream", data, force=force)
@@ -355,7 +360,10 @@ class RecordedWorld(RecordedVectorEnv):
         data = read_world_data(Path(path), "dream")
         with checked(path):
             world = object.__new__(RecordedWorld)
-            RecordedVectorEnv.__init__(world, 1, model=recorded_model(model or data["model"], device))
+            steps = data.get("steps", 1)
+            if not isinstance(steps, int) or isinstance(steps, bool) or not 1 <= steps <= MOST_STEPS:
+                raise InputError(f"{path} has {excerpt(str(steps))} steps; expected 1 to {MOST_STEPS}")
+            RecordedVectorEnv.__init__(world, 1, model=recorded_model(model or data["model"], device), steps=steps)
             check_frames(path, data["moments"], world.model)
             world.seed = world._seed = check_seed(data["seed"])
             world._task = torch.as_tensor(data["task"], dtype=torch.long)

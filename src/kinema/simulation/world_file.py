@@ -35,6 +35,8 @@ SETTINGS = {
     "dream": ("model", "seed", "task", "count"),
 }
 """Entries of the JSON by kind, besides format, kind and those of frames. A "dream" is a recorded world."""
+OPTIONAL = {"world": (), "dream": ("steps",)}
+"""Entries that may be missing. A dream's steps are 1 where it has none."""
 OF_FRAMES = ("time_s", "acted", "remembered")
 NUMBERS = ("F32", "F16", "BF16", "F64")
 """Types of numbers that a tensor may have, as safetensors names them."""
@@ -83,7 +85,8 @@ def read_header(path: Path) -> WorldHeader:
     if kind not in SETTINGS:
         raise _refuse(path, f"its kind is {excerpt(kind)!r}; expected {' or '.join(SETTINGS)}")
     expected = {*SETTINGS[kind], *OF_FRAMES}
-    for what, names in (("lacks", expected - entries.keys()), ("has the unknown entry", entries.keys() - expected)):
+    unknown = entries.keys() - expected - set(OPTIONAL[kind])
+    for what, names in (("lacks", expected - entries.keys()), ("has the unknown entry", unknown)):
         if names:
             raise _refuse(path, f"its JSON {what} {', '.join(repr(excerpt(name)) for name in sorted(names)[:3])}")
     _check_frames(path, entries)

@@ -41,15 +41,21 @@ START_FRAMES = 8
 
 
 def roll(
-    model: DiTModel, tracks: dict[str, Tensor], known: int, actions: Tensor, text: TextCondition | None, fps: float
+    model: DiTModel,
+    tracks: dict[str, Tensor],
+    known: int,
+    actions: Tensor,
+    text: TextCondition | None,
+    fps: float,
+    steps: int = 1,
 ) -> list[FrameState]:
-    """The frames after the first `known` ones, stepped with actions [B, T, D] of all frames."""
+    """The frames after the first `known` ones, stepped with actions [B, T, D] of all frames. steps: of the sampler."""
     first = split_frames({name: x[:, :known] for name, x in tracks.items()}, 0.0, fps)
     states = remember(model, [replace(state, acted=True) for state in first], text, fps=fps)
     for t in range(known, actions.shape[1]):
         states[-1] = replace(states[-1], tracks={**states[-1].tracks, "action": actions[:, t - 1]}, acted=True)
         seeds = row_seeds(0, t, len(actions))
-        states.append(predict_frame(model, states, fps=fps, seeds=seeds, text=text))
+        states.append(predict_frame(model, states, fps=fps, seeds=seeds, steps=steps, text=text))
     return states[known:]
 
 
@@ -74,8 +80,9 @@ class Rollouts:
     states: list[FrameState]
 
 
-def roll_held_back(model: DiTModel, recordings: Recordings, count: int = 16) -> Rollouts:
-    """`count` stretches of episodes that are held back, of up to AHEAD frames after START_FRAMES known ones."""
+def roll_held_back(model: DiTModel, recordings: Recordings, count: int = 16, steps: int = 1) -> Rollouts:
+    """`count` stretches of episodes that are held back, of up to AHEAD frames after START_FRAMES known ones; steps: of the
+    sampler."""
     rng = np.random.default_rng(12345)
     held = recordings.num_held_back > 0
     longest = recordings.longest(held_back=held)
@@ -90,10 +97,10 @@ def roll_held_back(model: DiTModel, recordings: Recordings, count: int = 16) -> 
     if not recordings.sensors:
         del tracks["sensors"]
     tracks = {name: x.to(model.device) for name, x in tracks.items()}
-    made = roll(model, tracks, known, tracks["action"], text, recordings.fps)
+    made = roll(model, tracks, known, tracks["action"], text, recordings.fps, steps)
     others = tracks["action"].clone()
     others[:, known - 1 :] = others.roll(1, 0)[:, known - 1 :]
-    astray = roll(model, tracks, known, others, text, recordings.fps)
+    astray = roll(model, tracks, known, others, text, recordings.fps, steps)
 
     def shown(x: Tensor) -> NDArray[np.uint8]:
         parts = [to_uint8(recordings.autoencoder.decode(row[None].float())) for row in x]
@@ -106,7 +113,9 @@ def roll_held_back(model: DiTModel, recordings: Recordings, count: int = 16) -> 
     )  # fmt: skip
 
 
-def evaluate(model: DiTModel, recordings: Recordings, count: int = 16) -> tuple[dict[str, float], Image.Image]:
+def evaluate(
+    model: DiTModel, recordings: Recordings, count: int = 16, steps: int = 1
+) -> tuple[dict[str, float], Image.Image]:
     """Held-back stretches: some frames known, the rest stepped with the true actions. Errors on changed pixels after some frames,
     those of copying the last known picture, and the ratio of both; how much larger the error is with the actions of another
     stretch ("action_following", 1 - error / error with those); and a contact sheet of truth and rollout.
@@ -114,7 +123,7 @@ def evaluate(model: DiTModel, recordings: Recordings, count: int = 16) -> tuple[
     "ends" is the number of frames in these stretches in which an episode terminated, "rewards" that of frames with a reward; AUROC
     of either is only there where at least LEAST_ENDS frames had one and did not: a share of right frames would be near 1 for a
     model that never ends anything."""
-    rolled = roll_held_back(model, recordings, count)
+    rolled = roll_held_back(model, recordings, count, steps)
     truth, made, last, known = rolled.truth, rolled.made, rolled.last, rolled.known
     ahead = truth.shape[1]
     figures = {"codec_db": _round_trip(recordings)}
