@@ -64,7 +64,10 @@ def test_questions_to_numbers() -> None:
     assert answer_from_numbers("Where is the ball?", BALL).value == {"x": 3.0, "y": 1.25}
     assert answer_from_numbers("what is the ball's Y?", BALL).sentence == "ball's y is 1.25."
     assert answer_from_numbers("What is the score of the game", BALL).value == 2.0
-    assert answer_from_numbers("what is game score", BALL).value == 2.0
+    assert (
+        answer_from_numbers("what is game score", BALL).value == answer_from_numbers("what is the score?", BALL).value == 2.0
+    )
+    assert answer_from_numbers("where is the cart", {"the cart": {"x": 1.0}}).value == {"x": 1.0}
     assert answer_from_numbers("what is there?", BALL).value == BALL
     for question, message in (
         ("where is the bal?", "there is no 'bal'; expected one of ball, game (perhaps ball)"),
@@ -86,6 +89,8 @@ def test_names_without_an_entity_are_no_entities() -> None:
     ("given", "message"),
     [
         ({"ball": 3.0}, "expected names, each with fields"), (None, "expected names"), ({"ball": {"x": np.nan}}, "ball.x is nan"),
+        ({"a.b": {"c": 1}}, "expected an entity of up to 40 letters"), ({"": {"": 1}}, "expected an entity"),
+        ({"a": {"c;d": 1}}, "a field of up to 40 letters"), ({"a\nb": {"c": 1}}, "expected an entity"),
         ({"ball": {"x": "left"}}, "ball.x is 'left': expected a finite number"), ({"ball": {"x": 1e39}}, "a finite number"),
     ],
 )  # fmt: skip
@@ -104,6 +109,21 @@ def test_a_function_is_found_by_its_name(tmp_path: Path, monkeypatch: pytest.Mon
         with pytest.raises(InputError, match="entities"):
             reader_for("CartPole-v1", wanted)
     sys.modules.pop("reads_nothing")
+
+
+def test_functions_and_modules_that_fail_are_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(env: Any) -> dict[str, dict[str, float]]:
+        raise KeyError("no such ball")
+
+    with pytest.raises(InputError, match=r"the function of entities failed: KeyError: 'no such ball'"):
+        record("CartPole-v1", tmp_path / "d", episodes_wanted=1, most=8, entities=fails)
+    (tmp_path / "broken_entities.py").write_text("def all(env:\n")
+    (tmp_path / "ending_entities.py").write_text("raise SystemExit(0)\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    for module in ("broken_entities", "ending_entities", "./mine"):
+        with pytest.raises(InputError, match="cannot be imported") as refused:
+            reader_for("CartPole-v1", f"{module}:all")
+        assert "\n" not in str(refused.value)
 
 
 def test_entities_that_change_their_names_are_refused(tmp_path: Path) -> None:

@@ -12,9 +12,10 @@ from tests.director.conftest import PlainEngine
 from kinema.director.checking.take_report import check_take
 from kinema.director.filming.live import GIVEN, LiveDirector
 from kinema.director.filming.takes import TakePlan, film_take
-from kinema.director.planning.cues import cue_of
+from kinema.director.planning.cues import cue_of, seems_a_cue
 from kinema.director.planning.grammar import NamedThings, events_of
 from kinema.director.planning.planner import plan_story
+from kinema.director.planning.rewording import reworded
 from kinema.director.planning.story import read_story
 from kinema.director.script import Cue, Script, Shot, script_from
 from kinema.engines.native import engine_for
@@ -43,33 +44,79 @@ def one_shot(**shot: Any) -> Script:
     ("sentence", "when", "do"),
     [
         ("When the ball touches the box, stop the box.", "did the ball touch the box?", "stop the box"),
-        ("As soon as it stops, remove it.", "is the red ball at rest?", "remove the red ball"),
+        ("As soon as it stops, remove it.", "has the red ball stopped?", "remove the red ball"),
         (
             "Once the ball is on the right, then push it left hard!",
             "is the ball on the right?",
             "push the red ball left hard",
         ),
         ("When the ball disappears, add a blue box.", "is the ball hidden?", "add a blue box"),
-        ("After 1.5 s, make the ball green.", None, "make the ball green"),
+        ("When it stops add a blue box on the right.", "has the red ball stopped?", "add a blue box on the right"),
+        ("If the ball is moving, make it green.", "is the ball moving?", "make the red ball green"),
+        ("After 1.5 s, make the ball green.", 1.5, "make the ball green"),
+        ("After two seconds remove the red ball.", 2.0, "remove the red ball"),
+        ("After 500 ms, stop the ball", 0.5, "stop the ball"),
     ],
 )
-def test_a_sentence_is_a_cue(sentence: str, when: str | None, do: str) -> None:
+def test_a_sentence_is_a_cue(sentence: str, when: str | float, do: str) -> None:
     memory = NamedThings()
     events_of("A red ball rolls right.", memory)
-    found = cue_of(sentence, memory)
-    assert found is not None
-    cue, brought = found
-    assert (cue.when, cue.do) == (when, do) and brought == (["blue-box"] if "blue box" in do else [])
-    assert cue.at_s == (1.5 if when is None else None)
+    planned = cue_of(sentence, memory)
+    assert planned is not None and seems_a_cue(sentence) == (not sentence.startswith("Once"))
+    assert (planned.cue.at_s if isinstance(when, float) else planned.cue.when, planned.cue.do) == (when, do)
+    assert planned.brought == (["blue-box"] if "add a blue box" in do else [])
+    assert planned.removed == (["red-ball"] if do.startswith("remove") else [])
 
 
 @pytest.mark.parametrize(
     "sentence",
-    ["When the ball rolls, it is night.", "A ball rolls right.", "Once upon a time, a ball rolled.", "When, add a box."],
-)
+    [
+        "When the ball rolls, it is night.", "A ball rolls right.", "Once upon a time, a ball rolled.", "When, add a box.",
+        "When it is not moving, add a blue box.", "When it stops, add a dragon.", "When a dragon comes, add a blue box.",
+        "After 2 seconds, add a blue box on the left and push it right.", "When the ball is on the moon, stop the ball.",
+    ],
+)  # fmt: skip
 def test_other_sentences_are_none(sentence: str) -> None:
     memory = NamedThings()
-    assert cue_of(sentence, memory) is None and not memory.things
+    events_of("A red ball rolls right.", memory)
+    assert cue_of(sentence, memory) is None and set(memory.things) == {"red-ball"}
+
+
+def test_what_seems_a_cue_and_is_none_is_noted() -> None:
+    able = engine_for("kinema-tiny").capabilities
+    for sentence in (
+        "When it stops, it turns blue.",
+        "When the ball hits the box, the box gets bigger.",
+        "After 2 seconds, add a star.",
+    ):
+        notes = plan_story(read_story(f"A red ball rolls right. {sentence}"), able).notes
+        assert any("is no cue that is understood" in note for note in notes), sentence
+    (shot,) = plan_story(
+        read_story("A red ball rolls right. When it touches the blue box, add a green star."), able
+    ).script.shots
+    assert shot.cast == ("red-ball", "blue-box"), "whom a question names is there from the beginning"
+
+
+def test_what_a_cue_takes_away_is_gone_in_the_next_shot() -> None:
+    story = (
+        "A red ball rolls right. A green star is on the left. After 0.5 seconds, remove the green star. The ball rolls left."
+    )
+    planned = plan_story(read_story(story), engine_for("kinema-tiny").capabilities)
+    first, second = planned.script.shots
+    assert first.cast == ("red-ball", "green-star") and second.cast == ("red-ball",) and "star" not in second.prompt
+    painted = plan_story(
+        read_story("A red ball rolls right. After 1 second, make the ball green."), engine_for(None).capabilities
+    )
+    assert any("'make the ball green' holds to the end of its shot" in note for note in painted.notes)
+
+
+def test_other_words_for_a_shot_plan_its_cues_anew() -> None:
+    script = plan_story(read_story(STORY), engine_for("kinema-tiny").capabilities).script
+    again, _ = reworded(script, "s1", "A red ball rolls left. When it stops, push the ball right.")
+    assert again.shots[0].cues == (Cue(when="has the red ball stopped?", do="push the ball right"),)
+    assert again.shots[0].prompt == "A red ball rolls left."
+    plain, notes = reworded(script, "s1", "A red ball rolls left.")
+    assert plain.shots[0].cues == () and "its cues are gone: the new words have none" in notes
 
 
 def test_a_story_with_cues_is_planned() -> None:
@@ -89,8 +136,11 @@ def test_a_story_with_cues_is_planned() -> None:
         ({"do": "stop the ball"}, "neither at_s and when came"),
         ({"at_s": 0.5, "when": "is the ball moving?", "do": "stop the ball"}, "both at_s and when came"),
         ({"at_s": 1, "do": "stop the ball"}, "at_s: 1 came, expected less than the shot's 1 s"),
-        ({"when": "where is the ball?", "do": "stop the ball"}, "expected a question with yes or no: is X visible"),
-        ({"at_s": 0.5, "do": "explode"}, 'do: "explode" came, expected a change: move X'),
+        (
+            {"when": "where is the ball?", "do": "stop the ball"},
+            "expected a question with yes or no about things that are named: is X visible",
+        ),
+        ({"at_s": 0.5, "do": "explode"}, 'do: "explode" came, expected a change of a thing that is named: move X'),
         ({"at_s": -1, "do": "stop the ball"}, "at_s"),
     ],
 )
@@ -172,9 +222,46 @@ def test_who_cannot_be_steered_is_told(tmp_path: Path, plain: PlainEngine) -> No
         film_take(engine_for("kinema-tiny"), acted, acted.shots[0], FIRST, folder=tmp_path)
     with pytest.raises(InputError, match="expected no first_frame"):
         one_shot(actor="a", first_frame="p.png")
-    lost = one_shot(cues=[{"at_s": 0.1, "do": "remove the pink star"}])
-    with pytest.raises(InputError, match=r"cue 1, at 0\.12 s: there is no pink star here"):
-        film_take(engine_for("kinema-tiny"), lost, lost.shots[0], FIRST)
+
+
+def test_a_cue_that_cannot_be_made_fails_its_take_alone() -> None:
+    """It names what is not there: the film is made, the other cues are given, and the check says why."""
+    script = one_shot(cues=[{"at_s": 0.1, "do": "remove the pink star"}, {"at_s": 0.5, "do": "make the ball blue"}])
+    engine, shot = engine_for("kinema-tiny"), script.shots[0]
+    clip = film_take(engine, script, shot, FIRST)
+    results = {one.name: one for one in check_take(script, shot, clip, engine.capabilities).results}
+    lost, painted = (results[f"cue: {cue}"] for cue in shot.cues)
+    assert not lost.passed and lost.saw.startswith("at 0.12 s: there is no pink star here") and painted.passed
+    assert results["colors"].passed and results["count"].passed, "what a cue paints may look otherwise"
+
+
+def test_a_shot_is_filmed_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A world forgets frames of more than a minute ago; parts are rendered before, to the same film."""
+    script = one_shot(cues=[{"at_s": 0.25, "do": "push the ball left"}])
+    whole = film_take(engine_for("kinema-tiny"), script, script.shots[0], FIRST)
+    monkeypatch.setattr("kinema.director.filming.live.PART", 5)
+    parts = film_take(engine_for("kinema-tiny"), script, script.shots[0], FIRST)
+    assert parts.num_frames == whole.num_frames == 16 and parts.state is not None and whole.state is not None
+    assert np.abs(parts.frames.astype(int) - whole.frames).mean() < 4
+    for name in ("x", "y", "visible", "camera"):
+        assert np.array_equal(getattr(parts.state, name), getattr(whole.state, name)), name
+
+
+@pytest.mark.parametrize(
+    ("cue", "message"),
+    [
+        (Cue(do="stop the ball"), "neither at_s and when came"), (Cue(at_s=1, do="dance"), 'do: "dance" came'),
+        (Cue(when="what will happen next?", do="stop the ball"), "expected a question with yes or no"),
+        (Cue(when="is the ball not moving?", do="stop the ball"), "expected a question with yes or no"),
+        (Cue(at_s=1, do="add a star"), "expected a change"), (Cue(at_s=1, do="push it and stop it"), "expected a change"),
+        ("stop", "expected a kinema.director.script.Cue"),
+    ],
+)  # fmt: skip
+def test_a_director_refuses_cues_that_it_could_never_give(cue: Any, message: str) -> None:
+    world = World(start=engine_start(), seed=0, size="64x64")
+    with pytest.raises(InputError) as refused:
+        LiveDirector(world, [cue])
+    assert message in str(refused.value) and str(refused.value).startswith("cue 1")
 
 
 def test_the_words_of_a_cue_are_shown() -> None:

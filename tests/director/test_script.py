@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from kinema.director.script import Script, Shot, read_script, script_schema
+from kinema.director.script import Script, Shot, read_script, script_from, script_schema
 from kinema.errors import InputError
 
 GOOD: dict[str, Any] = {
@@ -92,3 +92,16 @@ def test_the_script_in_the_guide_is_one() -> None:
         name for names in re.findall(r"^\| (`[a-z_`, ]+) \|", page, re.MULTILINE) for name in re.findall(r"`(\w+)`", names)
     }
     assert script.shots[1].dialogue and fields <= set(Shot.model_fields) and {"events", "goes_on_from", "camera"} <= fields
+
+
+def test_an_error_in_a_shot_is_said_once() -> None:
+    """Not also that the list of shots is too short without it."""
+    cases: list[tuple[dict[str, Any], str]] = [
+        ({"framing": "closeup"}, 'framing: "closeup" came, expected one of'), ({"cues": {}}, "cues: {} came, expected a list"),
+        ({"cues": ["x"]}, 'cue 1: "x" came, expected an object'), ({"actor": ""}, "actor"),
+        ({"cues": [{"at_s": True, "do": "stop the ball"}]}, "at_s: true came"),
+    ]  # fmt: skip
+    for more, message in cases:
+        with pytest.raises(InputError) as refused:
+            script_from({"shots": [{"id": "a", "prompt": "a ball", **more}]})
+        assert message in str(refused.value) and ";" not in str(refused.value), str(refused.value)

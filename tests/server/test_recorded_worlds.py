@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import io
 import json
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -131,6 +133,13 @@ def test_entities_are_told_and_asked_for(url: str, folder: Path, tmp_path: Path)
         with pytest.raises(InputError, match="changed in words"):
             world.edit("move the cart left")
         world.delete()
+
+
+def test_a_program_ends_though_its_world_is_not_closed(url: str) -> None:
+    """Also where it has stepped, which opens a WebSocket with a thread of its own."""
+    code = f"import kinema; w = kinema.RemoteWorld({url!r}, model='cart', key='ann'); w.go(0); print(w.time_s > 0)"
+    ended = subprocess.run([sys.executable, "-c", code], timeout=120, capture_output=True, text=True, check=False)
+    assert (ended.returncode, ended.stdout) == (0, "True\n"), ended.stderr
 
 
 def test_branches_rewinding_and_clips(ann: httpx.Client) -> None:

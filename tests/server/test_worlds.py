@@ -501,9 +501,10 @@ def test_a_client_that_is_back_takes_the_place_of_its_old_session(url: str, worl
             assert json.loads(other.recv(60))["error"]["code"] == "world_in_play"
         with playing(url, world, "&client=a") as new:
             until(new, lambda body: body["playing"])
-            with pytest.raises(ConnectionClosed):
+            with pytest.raises(ConnectionClosed) as closed:
                 while True:
                     old.recv(60)
+            assert closed.value.rcvd is not None and closed.value.rcvd.code == 4409
             until(new, lambda body: body["playing"] and body["frame"] > 2)
     for bad in ("", "x" * 65):
         with playing(url, world, f"&client={bad}") as line:

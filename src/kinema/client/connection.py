@@ -7,6 +7,7 @@ import io
 import json
 import os
 import tempfile
+import weakref
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -140,6 +141,8 @@ class StepSocket:
         self.socket: ClientConnection = self._open.enter_context(
             connect(url, additional_headers=connection.headers, compression=None, max_size=None)
         )
+        # When a program ends, its threads are stopped before its objects are deleted, and the socket's own thread is waited for.
+        self._at_exit = weakref.finalize(self, self._open.close)
         self.timeout_s = connection.timeout_s
         self.stepped = 0
         self.action: Any = None
@@ -167,4 +170,4 @@ class StepSocket:
                 return header, picture_of(message[4 + length :])
 
     def close(self) -> None:
-        self._open.close()
+        self._at_exit()

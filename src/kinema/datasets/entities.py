@@ -10,6 +10,7 @@ others a function reads them, `record(..., entities="module:function")`.
 from __future__ import annotations
 
 import importlib
+import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -21,6 +22,7 @@ from kinema.errors import InputError, excerpt
 from kinema.simulation.entity_numbers import Entities
 
 ReadEntities = Callable[[gym.Env[Any, Any]], Entities]
+_ENTITY, _FIELD = re.compile(r"\w(?:[\w -]{0,38}[\w-])?"), re.compile(r"\w{1,40}")
 MOST = float(np.finfo(np.float32).max)
 NONE = "none"
 """Of `record`'s `entities`: nothing is read."""
@@ -87,8 +89,8 @@ def reader_for(env_id: str, wanted: str | None) -> ReadEntities | None:
             raise InputError(f"entities {excerpt(wanted)!r}: expected MODULE:FUNCTION, or {NONE}")
         try:
             function = getattr(importlib.import_module(module), name)
-        except (ImportError, AttributeError) as error:
-            raise InputError(f"entities {excerpt(wanted)!r} cannot be imported ({excerpt(str(error), 120)})") from None
+        except (Exception, SystemExit) as error:  # whatever a module of somebody else does
+            raise InputError(f"entities {excerpt(wanted)!r} cannot be imported ({_reason(error)})") from None
         if not callable(function):
             raise InputError(f"entities {excerpt(wanted)!r}: {name} is no function")
         read: ReadEntities = function
@@ -102,6 +104,19 @@ def reader_for(env_id: str, wanted: str | None) -> ReadEntities | None:
     return _pusht if name.startswith("gym_pusht/") else None
 
 
+def read_entities(read: ReadEntities, env: gym.Env[Any, Any]) -> tuple[tuple[str, ...], NDArray[np.float32]]:
+    """`flat_entities` of an environment. InputError: also where the function fails."""
+    try:
+        entities = read(env)
+    except (Exception, SystemExit) as error:  # whatever a function of somebody else does
+        raise InputError(f"the function of entities failed: {_reason(error)}") from None
+    return flat_entities(entities)
+
+
+def _reason(error: BaseException) -> str:
+    return excerpt(f"{type(error).__name__}: {' '.join(str(error).split())}", 160)
+
+
 def flat_entities(entities: Any) -> tuple[tuple[str, ...], NDArray[np.float32]]:
     """Names such as "ball.x" and numbers, in the order given. InputError: no such mapping, or a number that is not finite."""
     if not isinstance(entities, Mapping) or not all(isinstance(one, Mapping) for one in entities.values()):
@@ -109,6 +124,11 @@ def flat_entities(entities: Any) -> tuple[tuple[str, ...], NDArray[np.float32]]:
     names, numbers = [], []
     for entity, fields in entities.items():
         for name, value in fields.items():
+            if not _ENTITY.fullmatch(str(entity)) or not _FIELD.fullmatch(str(name)):
+                raise InputError(
+                    f"{excerpt(repr(entity))}, {excerpt(repr(name))}: expected an entity of up to 40 letters, digits, _, - and"
+                    " spaces, and a field of up to 40 letters, digits and _"
+                )
             try:
                 number = float(value)
             except (TypeError, ValueError):

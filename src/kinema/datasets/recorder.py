@@ -28,7 +28,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kinema.datasets.dataset_files import Recorded
-from kinema.datasets.entities import ReadEntities, flat_entities, reader_for
+from kinema.datasets.entities import ReadEntities, read_entities, reader_for
 from kinema.datasets.folder_lock import locked
 from kinema.datasets.pictures import CELL_PX, picture_range, to_picture
 from kinema.datasets.writer import Writer
@@ -327,7 +327,7 @@ def record_episodes(
     def numbers(observation: Any) -> NDArray[np.float32]:
         if entities is None:
             return eyes.sensors_of(observation)
-        names, values = flat_entities(entities(env))
+        names, values = read_entities(entities, env)
         if known and list(names) != known:
             raise InputError(
                 f"its entities are {excerpt(', '.join(names))}: expected {excerpt(', '.join(known))}, as before"
@@ -446,7 +446,7 @@ def record(
         if read is not None:
             with _installed(env):
                 env.reset(seed=seed % 2**31)
-            more = flat_entities(read(env))[0]
+            more = read_entities(read, env)[0]
             eyes = replace(eyes, names=(*eyes.names, *more))
         chosen = None if policy == "random" else trained_policy(Path(policy), env)
         with locked(Path(out), "recording", "-o"):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import math
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -124,7 +125,7 @@ class Cue(_Part):
     yes or no, such as "is the red ball behind the screen?", of which the first yes counts. do: the change in words, such as "add a
     blue box on the right" or "push the box left"."""
 
-    at_s: float | None = Field(default=None, ge=0)
+    at_s: float | None = Field(default=None, ge=0, strict=True)
     when: str | None = Field(default=None, min_length=1, max_length=200)
     do: str = Field(min_length=1, max_length=200)
 
@@ -159,7 +160,7 @@ class Shot(_Part):
     guides: tuple[str, ...] = ()
     events: tuple[ExpectedEvent, ...] = ()
     cues: tuple[Cue, ...] = Field(default=(), max_length=20)
-    actor: str | None = None
+    actor: str | None = Field(default=None, min_length=1)
 
     @property
     def live(self) -> bool:
@@ -241,7 +242,7 @@ def script_from(data: object) -> Script:
     try:
         script = Script.model_validate(data)
     except ValidationError as error:
-        raise InputError(_listed([_line(data, entry) for entry in error.errors()])) from None
+        raise InputError(_listed([_line(data, entry) for entry in _own_errors(error)])) from None
     problems = list(_inconsistent(script))
     if problems:
         raise InputError(_listed(problems))
@@ -254,7 +255,18 @@ def errors_named(what: str) -> Iterator[None]:
     try:
         yield
     except ValidationError as error:
-        raise InputError(f"{what}: {_listed([_line({}, entry) for entry in error.errors()])}") from None
+        raise InputError(f"{what}: {_listed([_line({}, entry) for entry in _own_errors(error)])}") from None
+
+
+def _own_errors(error: ValidationError) -> list[Any]:
+    """All errors but those that a list is too short, because entries of it have errors of their own."""
+    entries = error.errors()
+    places = [entry["loc"] for entry in entries]
+    return [
+        entry
+        for entry in entries
+        if entry["type"] != "too_short" or not any(one[:-1][: len(entry["loc"])] == entry["loc"] for one in places)
+    ]
 
 
 def _missing(id: str) -> Any:
@@ -281,6 +293,9 @@ def _line(data: dict[str, Any], entry: Any) -> str:
     if kind == "extra_forbidden":
         return f"{name}: there is no such field; expected {_known_fields(location)}"
     expected = {
+        "tuple_type": "a list",
+        "model_type": "an object",
+        "model_attributes_type": "an object",
         "literal_error": f"one of {', '.join(re.findall(_QUOTED, str(context.get('expected'))))}",
         "string_pattern_mismatch": _PATTERNS.get(str(location[-1]), 'letters, digits and hyphens, such as "red-ball"'),
     }.get(kind) or re.sub(r"^\w+ should (?:be |have )?", "", entry["msg"])
@@ -343,7 +358,7 @@ def _inconsistent(script: Script) -> Iterator[str]:
         for count, event in enumerate(shot.events, 1):
             yield from (f"{name}, event {count}: {problem}" for problem in _event_problems(event, shot.cast))
         for count, cue in enumerate(shot.cues, 1):
-            yield from (f"{name}, cue {count}: {problem}" for problem in _cue_problems(cue, shot.seconds))
+            yield from (f"{name}, cue {count}: {problem}" for problem in cue_problems(cue, shot.seconds))
         if shot.live and (shot.first_frame is not None or shot.last_frame is not None):
             yield f"{name}: cues and an actor begin with a staged picture, expected no first_frame and no last_frame"
         if shot.place is not None and shot.place not in places:
@@ -361,7 +376,8 @@ def _event_problems(event: ExpectedEvent, cast: tuple[str, ...]) -> Iterator[str
         yield f'"{event.kind}" came without "other": expected whom or what it {event.kind.replace("_", " ")}'
 
 
-def _cue_problems(cue: Cue, seconds: float) -> Iterator[str]:
+def cue_problems(cue: Cue, seconds: float = math.inf) -> Iterator[str]:
+    """What is wrong with a cue of a shot of that length, one clause each; what it names may be there or not."""
     from kinema.simulation.edits import FORMS as CHANGES
     from kinema.simulation.edits import is_change
     from kinema.simulation.questions import FORMS as QUESTIONS
@@ -372,10 +388,10 @@ def _cue_problems(cue: Cue, seconds: float) -> Iterator[str]:
     if cue.at_s is not None and cue.at_s >= seconds:
         yield f"at_s: {cue.at_s:g} came, expected less than the shot's {seconds:g} s"
     if cue.when is not None and not is_yes_or_no(cue.when):
-        known = "; ".join(form for form in QUESTIONS if form.startswith(("is ", "did ")))
-        yield f"when: {_came(cue.when)} came, expected a question with yes or no: {known}"
+        known = "; ".join(form for form in QUESTIONS if form.startswith(("is ", "has ", "did ")))
+        yield f"when: {_came(cue.when)} came, expected a question with yes or no about things that are named: {known}"
     if not is_change(cue.do):
-        yield f"do: {_came(cue.do)} came, expected a change: {'; '.join(CHANGES)}"
+        yield f"do: {_came(cue.do)} came, expected a change of a thing that is named: {'; '.join(CHANGES)}"
 
 
 def _one_of(names: Any) -> str:

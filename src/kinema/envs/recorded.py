@@ -53,6 +53,10 @@ NO_STATE = (
     " branch it; a recording with entities (kinema record --entities) can be asked for them"
 )
 
+NO_CHANGE = (
+    "a recorded world is not changed in words, and nothing in it moved: act in it, ask for its entities, rewind or branch it"
+)
+
 _loaded: dict[tuple[str, torch.device], DiTModel] = {}
 _beginnings: WeakKeyDictionary[DiTModel, Tracks] = WeakKeyDictionary()
 
@@ -322,7 +326,7 @@ class RecordedWorld(RecordedVectorEnv):
 
     def edit(self, text: str) -> str:
         """InputError: a recorded world is not changed in words."""
-        raise InputError(NO_STATE)
+        raise InputError(NO_STATE if not self.entities else NO_CHANGE)
 
     def save(self, path: str | Path, *, force: bool = False, model: str | None = None) -> Path:
         """Save the world in one file, from which `RecordedWorld.open` continues bit for bit.

@@ -18,7 +18,7 @@ import numpy as np
 from kinema.errors import InputError, excerpt
 from kinema.scene.geometry import MIDDLE, ROOM_HEIGHT, standing_y
 from kinema.scene.scene import BACKGROUNDS, COLORS, KINDS, MATERIALS, SIZES, Scene
-from kinema.simulation.references import listed, one, plain, traits
+from kinema.simulation.references import listed, names_a_thing, one, plain, traits
 from kinema.simulation.state import Entity, State
 
 FORMS = (
@@ -181,11 +181,17 @@ def _take_away(phrase: str, now: State) -> Change:
     return Change(understood=f"remove the {e.name}", apply=lambda scene: _remove(scene, e.slot))
 
 
-def _new(phrase: str, side: str | None, now: State) -> Change:
+def _named(phrase: str) -> dict[str, str]:
+    """The traits of a new thing. InputError: the phrase has other words."""
     wanted = traits(phrase)
     more = [word for word in plain(phrase).split() if word not in {*wanted.values(), "a", "an", "one", "new"}]
     if more:
         raise InputError(f"{excerpt(' '.join(more))!r} in {excerpt(phrase)!r} is not understood; say: {FORMS[4]}")
+    return wanted
+
+
+def _new(phrase: str, side: str | None, now: State) -> Change:
+    wanted = _named(phrase)
     if not {"kind", "color"} <= wanted.keys():
         raise InputError(f"{excerpt(phrase)!r}: expected a color ({', '.join(COLORS)}) and a kind ({', '.join(KINDS)})")
     if any(e.kind == wanted["kind"] and e.color == wanted["color"] for e in now.entities):
@@ -230,11 +236,22 @@ _CHANGES: tuple[tuple[str, Callable[[re.Match[str], State], Change]], ...] = (
      lambda m, now: _push(m[1], m[2], m[3] or "", now)),
 )  # fmt: skip
 """The forms of changes, and what each makes of a sentence."""
+_ADD = next(number for number, (pattern, _) in enumerate(_CHANGES) if "add|" in pattern)
 
 
 def is_change(text: str) -> bool:
-    """Whether a sentence has one of FORMS; what it names may be there or not."""
-    return any(re.match(pattern, plain(text)) for pattern, _ in _CHANGES)
+    """Whether a sentence has one of FORMS, and names one thing; it may be there or not."""
+    matches = ((re.match(pattern, plain(text)), number) for number, (pattern, _) in enumerate(_CHANGES))
+    match, number = next((one for one in matches if one[0] is not None), (None, 0))
+    if match is None:
+        return False
+    if plain(text).startswith(("add ", "put in ", "create ")) and number == _ADD:
+        try:
+            wanted = _named(match[1])
+        except InputError:
+            return False
+        return {"kind", "color"} <= wanted.keys()
+    return number == 0 or names_a_thing(match[1])
 
 
 def parse(text: str, now: State) -> Change:

@@ -1,6 +1,7 @@
 """Entities whose fields are numbers with names, as recordings of other environments have them; and questions about them.
 
-Understood are: what is there; where is X; what is X's FIELD, what is the FIELD of X. A value is in the units of its recording.
+Understood are: what is there; where is X; what is X's FIELD, what is the FIELD of X; what is the FIELD, where one has it. A value
+is in the units of its recording.
 """
 
 from __future__ import annotations
@@ -46,6 +47,12 @@ def answer_from_numbers(question: str, entities: Entities) -> Answer:
             kind="what is there", value={name: dict(fields) for name, fields in entities.items()},
             sentence="; ".join(f"{name}: {_listed(fields)}" for name, fields in entities.items()) + ".",
         )  # fmt: skip
+    if (match := re.fullmatch(r"(?:what|how much|how many) is (?:the )?(\w+)", text, re.IGNORECASE)) is not None:
+        owners = [name for name, fields in entities.items() if match[1].lower() in map(str.lower, fields)]
+        if len(owners) != 1:
+            there = f"{match[1]} is of {', '.join(owners)}" if owners else f"nothing has a {match[1]}"
+            raise InputError(f"{there}; ask like this: {'; '.join(FORMS)}")
+        return answer_from_numbers(f"what is {owners[0]}'s {match[1]}", entities)
     if (match := re.fullmatch(r"where (?:is|are) (?:the )?(.+)", text, re.IGNORECASE)) is not None:
         name, fields = _entity(match[1], entities)
         place = {field: value for field, value in fields.items() if field in ("x", "y", "z")}
@@ -63,6 +70,8 @@ def answer_from_numbers(question: str, entities: Entities) -> Answer:
 
 
 def _entity(word: str, entities: Entities) -> tuple[str, Mapping[str, float]]:
+    if f"the {word}".lower() in map(str.lower, entities):
+        word = f"the {word}"
     name = _near(word, tuple(entities), f"there is no {excerpt(word)!r}")
     return name, entities[name]
 

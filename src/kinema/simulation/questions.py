@@ -1,8 +1,9 @@
 """Questions to a world, answered from its state track: a structured value and a sentence.
 
 Understood are: where is X; how many X; what color is X; how large is X; is X visible; what is behind X; is X behind Y; is X left
-of Y; is X on the left; is X moving; is there X; did A touch B; when did A touch B; how fast is X; what is there; what will happen
-next (by rolling a branch). Those that begin with "is" or "did" are answered by yes or no, their value True or False.
+of Y; is X on the left; is X moving; has X stopped; is there X; did A touch B; when did A touch B; how fast is X; what is there;
+what will happen next (by rolling a branch). Those that begin with "is", "has" or "did" are answered by yes or no, their value True
+or False.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from typing import Any
 from kinema.errors import InputError, excerpt
 from kinema.scene.geometry import SOLID
 from kinema.scene.scene import KINDS
-from kinema.simulation.references import ANY, listed, matching_entities, one, plain, traits
+from kinema.simulation.references import ANY, listed, matching_entities, names_a_thing, one, plain, traits
 from kinema.simulation.state import Entity, State
 
 FORMS = (
@@ -30,6 +31,7 @@ FORMS = (
     "is X left of|right of|above|below Y",
     "is X on the left|on the right|in the middle|out of the picture",
     "is X moving|at rest",
+    "has X stopped",
     "is there X",
     "did X touch Y",
     "when did X touch Y",
@@ -39,6 +41,8 @@ FORMS = (
 )
 TOUCH_UNITS = 0.15
 """Objects whose outlines are this close count as touching; positions may be off by this much."""
+MOVED = 0.5
+"""Units a second from which on something has moved."""
 HIDDEN = 0.35
 """An object with a smaller visible share counts as hidden."""
 
@@ -155,6 +159,15 @@ def _is_moving(x: str, how: str, now: State) -> Answer:
     e = one(x, now.entities)
     moving = how == "moving"
     return _yes_or_no("is moving", (_motion(e) != "at rest") == moving, e, "moving" if moving else "at rest")
+
+
+def _has_stopped(x: str, states: Sequence[State]) -> Answer:
+    """Whether something is at rest now that moved before."""
+    e = one(x, states[-1].entities)
+    moved = any(was.speed > MOVED for state in states for was in state.entities if (was.slot, was.name) == (e.slot, e.name))
+    holds = moved and _motion(e) == "at rest"
+    verb = "has stopped" if holds else "has not stopped" if moved else "has not moved"
+    return Answer(kind="has stopped", value=holds, sentence=f"{'Yes' if holds else 'No'}, the {e.name} {verb}.")
 
 
 def _is_there(x: str, now: State) -> Answer:
@@ -274,6 +287,7 @@ _REPLIES: tuple[tuple[str, Callable[[re.Match[str], Sequence[State], Roll], Answ
         r"^is (.+?) (on the left|on the right|in the middle|out of the picture)$",
         lambda m, states, roll: _is_at(m[1], m[2], states[-1]),
     ),
+    (r"^has (.+?) (?:stopped|come to rest)$", lambda m, states, roll: _has_stopped(m[1], states)),
     (r"^is (.+?) (moving|at rest)$", lambda m, states, roll: _is_moving(m[1], m[2], states[-1])),
     (r"^did (.+?) (?:touch|hit|meet|bump into) (.+)$", lambda m, states, roll: _did_touch(m[1], m[2], states)),
     (r"^when did (.+?) (?:touch|hit|meet|bump into) (.+)$", lambda m, states, roll: _when_touch(m[1], m[2], states)),
@@ -290,11 +304,24 @@ _REPLIES: tuple[tuple[str, Callable[[re.Match[str], Sequence[State], Roll], Answ
 def is_yes_or_no(question: str) -> bool:
     """Whether a question has one of FORMS whose answer is True or False; what it names may be there or not."""
     text = plain(question)
-    return text.startswith(("is ", "did ")) and any(re.match(pattern, text) for pattern, _ in _REPLIES)
+    match = next(filter(None, (re.match(pattern, text) for pattern, _ in _REPLIES)), None)
+    if match is None or not text.startswith(("is ", "has ", "did ")):
+        return False
+    things = [part for part in match.groups() if part is not None and part not in _WORDS]
+    return bool(things) and all(map(names_a_thing, things))
+
+
+_WORDS = frozenset({
+    "visible", "hidden", "seen", "in view", "left of", "right of", "above", "below", "on the left", "on the right",
+    "in the middle", "out of the picture", "moving", "at rest",
+})  # fmt: skip
+"""What groups of patterns hold besides things."""
 
 
 def answer(question: str, states: Sequence[State], roll: Roll) -> Answer:
     """The answer to a question. states: up to now, oldest first. roll: predicts future states. InputError: no known form."""
+    if not isinstance(question, str):
+        raise InputError(f"the question {excerpt(repr(question))} is no text; ask like this: {'; '.join(FORMS)}")
     for pattern, reply in _REPLIES:
         match = re.match(pattern, plain(question))
         if match:

@@ -9,6 +9,11 @@ from kinema.errors import InputError, excerpt
 from kinema.scene.scene import COLORS, KINDS, SIZES
 from kinema.simulation.state import Entity
 
+NOT_OF_A_THING = frozenset({
+    "not", "no", "never", "without", "nor", "neither", "and", "or", "but", "on", "at", "in", "behind", "left", "right", "above",
+    "below", "near", "next", "isn", "hasn", "didn", "wasn",
+})  # fmt: skip
+"""Words that a phrase for one thing does not have: with them it says more, which would be lost."""
 ANY = ("thing", "things", "one", "ones", "object", "objects", "entity", "entities", "it")
 
 
@@ -22,6 +27,10 @@ def traits(phrase: str) -> dict[str, str]:
     """kind, color and size that a phrase names; InputError if it names two of one sort."""
     named: dict[str, str] = {}
     for word in plain(phrase).split():
+        if word in NOT_OF_A_THING:
+            raise InputError(
+                f"{word!r} in {excerpt(phrase.strip())!r} is not understood; name one thing, such as the red ball"
+            )
         single = word[:-1] if word.endswith("s") and word[:-1] in KINDS else "box" if word == "boxes" else word
         for trait, names in (("kind", KINDS), ("color", COLORS), ("size", tuple(SIZES))):
             if single in names:
@@ -31,6 +40,14 @@ def traits(phrase: str) -> dict[str, str]:
                     )
                 named[trait] = single
     return named
+
+
+def names_a_thing(phrase: str) -> bool:
+    """Whether a phrase can be of a thing; it may be there or not."""
+    try:
+        return bool(traits(phrase)) or bool(set(plain(phrase).split()) & set(ANY))
+    except InputError:
+        return False
 
 
 def matching_entities(phrase: str, entities: Sequence[Entity]) -> list[Entity]:

@@ -115,9 +115,10 @@ def check_cues(shot: Shot, clip: Clip) -> list[TakeCheck]:
     results = []
     for number, cue in enumerate(shot.cues):
         one = given.get(number)
-        saw = "its moment never came" if one is None else f"at {float(one['at_s']):.2f} s: {one['understood']}"
+        problem = "its moment never came" if one is None else one.get("problem", "")
+        saw = problem if one is None else f"at {float(one['at_s']):.2f} s: {problem or one['understood']}"
         frames = () if one is None else (min(round(float(one["at_s"]) * clip.fps), clip.num_frames - 1),)
-        results.append(TakeCheck(name=f"cue: {cue}", passed=one is not None, saw=saw, frames=frames, weight=2.0))
+        results.append(TakeCheck(name=f"cue: {cue}", passed=not problem, saw=saw, frames=frames, weight=2.0))
     return results
 
 
@@ -130,7 +131,9 @@ def changed_by_cues(clip: Clip, identities: Mapping[str, CastIdentity]) -> tuple
         if words.startswith("add "):
             brought |= {f"{color} {kind}" for color in COLORS for kind in KINDS if f"{color} {kind}" in words}
         elif not words.startswith(("push ", "stop ")):
-            changed |= {id for id, name in names.items() if name in words}
+            now = {id for id, name in names.items() if name in words}
+            changed |= now
+            brought |= {f"{color} {identities[id].kind}" for id in now for color in COLORS if words.endswith(f" {color}")}
     return frozenset(changed), frozenset(brought)
 
 

@@ -11,7 +11,9 @@ lasts, and its states are rendered with the shot's camera.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -20,10 +22,10 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from kinema.director.filming.staging import camera_at
-from kinema.director.script import Cue
+from kinema.director.script import Cue, cue_problems
 from kinema.engines.native import NativeEngine
 from kinema.engines.protocol import Cancelled, Engine
-from kinema.errors import InputError
+from kinema.errors import InputError, excerpt
 from kinema.inference.pipeline import Progress
 from kinema.media import Clip
 from kinema.scene.scene import Scene
@@ -36,20 +38,27 @@ if TYPE_CHECKING:
     from kinema.director.filming.takes import StagedShot
 
 GIVEN = "cues"
-"""Setting of a take: the cues that were given, `GivenCue.to_dict` of each."""
+"""Setting of a take: the cues whose moments came, `GivenCue.to_dict` of each."""
+REMEMBERED = 960
+"""States that questions are answered from: a minute at the usual rate, as long as a world retains."""
+PART = 512
+"""Frames that are rendered at once, before a world forgets them."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class GivenCue:
-    """A cue that was given. number: of the cue, from 0 on; at_s: seconds since the director began; understood: the change."""
+    """A cue whose moment came. number: of the cue, from 0 on; at_s: seconds since the director began; understood: the change;
+    problem: why it could not be made, else ""."""
 
     number: int
     at_s: float
-    understood: str
+    understood: str = ""
+    problem: str = ""
 
     def to_dict(self) -> dict[str, Any]:
         """As plain JSON."""
-        return {"number": self.number, "at_s": round(self.at_s, 4), "understood": self.understood}
+        more = {"problem": self.problem} if self.problem else {}
+        return {"number": self.number, "at_s": round(self.at_s, 4), "understood": self.understood, **more}
 
 
 class LiveWorld(Protocol):
@@ -83,18 +92,27 @@ class LiveDirector:
         actor: An agent that was trained for a task of the Playground. It moves the robots. None: the given actions do.
 
     Raises:
-        InputError: The actor was trained for a recorded environment.
+        InputError: A cue whose question or change has no known form, or an actor that was trained for a recorded environment.
     """
 
     def __init__(self, world: LiveWorld, cues: Sequence[Cue] = (), actor: Agent | None = None) -> None:
+        for number, cue in enumerate(cues, 1):
+            if not isinstance(cue, Cue):
+                raise InputError(f"cue {number} is {excerpt(repr(cue))}: expected a kinema.director.script.Cue")
+            for problem in cue_problems(cue):
+                raise InputError(f"cue {number}: {problem}")
+        if actor is not None and not hasattr(actor, "task"):
+            raise InputError(
+                f"the actor is {excerpt(repr(actor))}: expected an agent, such as kinema.agents.Agent.open(folder)"
+            )
         if actor is not None and actor.task is None:
             raise InputError(
                 f"the actor was trained for {actor.env}; expected an agent with a task, as kinema agent train makes"
             )
         self.world, self.cues, self.actor = world, tuple(cues), actor
         self.begun_s = world.time_s
-        self.states = [world.state]
-        """The states since the director began, which questions are answered from."""
+        self.states = deque([world.state], maxlen=REMEMBERED)
+        """The last states since the director began, which questions are answered from."""
         self.given: list[GivenCue] = []
         self._action: Any = None
         if actor is not None:
@@ -110,12 +128,12 @@ class LiveDirector:
             return self.world.time_s - self.begun_s >= cue.at_s - 1e-6
         assert cue.when is not None
         try:
-            return bool(answer(cue.when, self.states, list).value)
+            return bool(answer(cue.when, list(self.states), list).value)
         except InputError:
             return False  # it asks for a thing that is not there, perhaps not yet
 
     def give(self, number: int) -> GivenCue:
-        """Make the change of a cue.
+        """Make the change of a cue, which counts as given even where it cannot be made.
 
         Args:
             number: Of the cue, from 0 on.
@@ -130,6 +148,7 @@ class LiveDirector:
         try:
             understood = self.world.edit(self.cues[number].do)
         except InputError as error:
+            self.given.append(GivenCue(number=number, at_s=at_s, problem=str(error)))
             raise InputError(f"cue {number + 1}, at {at_s:.2f} s: {error}") from None
         self.given.append(GivenCue(number=number, at_s=at_s, understood=understood))
         self.states[-1] = self.world.state
@@ -149,6 +168,10 @@ class LiveDirector:
         """
         for number in self.due():
             self.give(number)
+        return self._advance(action)
+
+    def _advance(self, action: ArrayLike | None = None) -> Step:
+        """Predict the next frame without cues."""
         step = self.world.step(self._acted() if self.actor is not None else action)
         self.states.append(step.state)
         return step
@@ -184,7 +207,7 @@ def film_live(
         The film, with its state, whose identities are those at the end. `GIVEN` in its settings: which cues were given, and when.
 
     Raises:
-        InputError: A model without a state, or a cue or an agent that cannot be used.
+        InputError: A model without a state, or an agent that cannot be used.
         MediaError: There is no such agent.
         Cancelled: `cancelled` returned True.
     """
@@ -205,10 +228,14 @@ def film_live(
     for frame in range(frames):
         if cancelled is not None and cancelled():
             raise Cancelled
-        if director.due() and frame > begun:
+        due = director.due()
+        if frame > begun and (due or frame - begun == PART):
             parts.append(world.scene.frames(slice(begun - frame, None)))
             begun = frame
-        director.step()
+        for number in due:
+            with suppress(InputError):  # the check of the take tells it
+                director.give(number)
+        director._advance()
         if progress is not None:
             progress("live", frame + 1, frames)
     parts.append(world.scene.frames(slice(begun - frames, None)))
@@ -216,7 +243,7 @@ def film_live(
         render(replace(part, camera=seen), model=engine.model, size=size, seed=seed).frames
         for part, seen in _with_cameras(parts, camera)
     ]
-    state = replace(_with_identities_at_the_end(world.scene.frames(slice(-frames, None)), parts), camera=camera)
+    state = replace(_joined(parts), camera=camera)
     settings = {
         "layout": "live",
         "model": engine.model.source,
@@ -233,13 +260,26 @@ def _with_cameras(parts: Sequence[Scene], camera: np.ndarray[Any, Any]) -> Itera
         begun += part.num_frames
 
 
-def _with_identities_at_the_end(scene: Scene, parts: Sequence[Scene]) -> Scene:
-    """The scene, in which what a cue brought in is hidden before."""
-    visible, begun = scene.visible.copy(), 0
+def _joined(parts: Sequence[Scene]) -> Scene:
+    """One scene with the identities of the last part: what it does not hold is left out, what a part before did not hold is hidden
+    there. Things are known by their names, and those that were painted by their kind."""
+    last = parts[-1]
+    moving: dict[str, list[np.ndarray[Any, Any]]] = {
+        name: [] for name in ("x", "y", "vx", "vy", "angle", "visible", "camera")
+    }
     for part in parts:
-        there = {part.name(slot) for slot in part.entities}
-        for slot in scene.entities:
-            if scene.name(slot) not in there:
-                visible[begun : begun + part.num_frames, slot] = 0.0
-        begun += part.num_frames
-    return replace(scene, visible=visible)
+        names = {part.name(slot): slot for slot in part.entities}
+        free = {int(part.kind[slot]): slot for slot in part.entities if part.name(slot) not in map(last.name, last.entities)}
+        was = [names.get(last.name(slot), free.get(int(last.kind[slot]))) for slot in last.entities]
+        for name, rows in moving.items():
+            values = getattr(part, name)
+            if name == "camera":
+                rows.append(values)
+                continue
+            row = np.zeros((part.num_frames, last.num_slots), np.float32)
+            for slot, old in zip(last.entities, was, strict=True):
+                if old is not None:
+                    row[:, slot] = values[:, old]
+            rows.append(row)
+    joined: dict[str, Any] = {name: np.concatenate(rows) for name, rows in moving.items()}
+    return replace(last, **joined)

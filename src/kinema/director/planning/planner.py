@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 
 from kinema.director.filming.staging import TALL, check_scene_words
 from kinema.director.filming.takes import film_size
-from kinema.director.planning.cues import cue_of
+from kinema.director.planning.cues import PlannedCue, cue_of, seems_a_cue
 from kinema.director.planning.grammar import CAMERAS, FRAMINGS, NamedThings, event_words, events_of, member_of
 from kinema.director.planning.story import Beat, Story, StoryScene
 from kinema.director.script import (
@@ -199,10 +199,17 @@ class _ForState:
         understood: list[Understood] = []
         texts = [scene.heading]
         for beat in scene.beats:
-            if understood and (given := cue_of(beat.text, self.memory)) is not None:
-                last, *rest = understood[-1]
-                understood[-1] = (_cued(last, beat, *given), *rest)  # type: ignore[assignment]
+            if understood and (planned := cue_of(beat.text, self.memory)) is not None:
+                last, events, involved = understood[-1]
+                understood[-1] = (_cued(last, beat, planned), events, [*involved, *planned.named])
+                if re.match(r"(?:make|paint|turn|color|recolor)\b", planned.cue.do, re.IGNORECASE):
+                    self.own_notes.append(f"scene {name}: {planned.cue.do!r} holds to the end of its shot")
                 continue
+            if seems_a_cue(beat.text):
+                self.own_notes.append(
+                    f"scene {name}: {beat.text!r} is no cue that is understood, and is filmed as a sentence; a cue comes after what"
+                    " happens: When X is behind Y, add a blue box"
+                )
             texts.append(beat.text)
             events, involved, lost = events_of(beat.text, self.memory)
             self.own_notes += [f"scene {name}: no event is understood in {clause!r}; it is not filmed" for clause in lost]
@@ -226,7 +233,7 @@ class _ForState:
             shot = self._shot(beat, events, [id for id in self.memory.things if id in present], place, name, previous)
             self.shots.append(shot)
             previous = shot.id
-            present |= set(beat.brought)
+            present = (present | set(beat.brought)) - set(beat.removed)
             present -= {event.who for event in events if event.kind == "leaves"}
             entering |= {event.who for event in events if event.kind == "leaves"}
 
@@ -294,11 +301,12 @@ class _ForState:
         )  # fmt: skip
 
 
-def _cued(beat: Beat, sentence: Beat, cue: Cue, brought: Sequence[str]) -> Beat:
+def _cued(beat: Beat, sentence: Beat, planned: PlannedCue) -> Beat:
     """A sentence with a cue that another one gives it."""
     return replace(
-        beat, cues=[*beat.cues, cue], brought=[*beat.brought, *brought], dialogue=[*beat.dialogue, *sentence.dialogue]
-    )
+        beat, cues=[*beat.cues, planned.cue], brought=[*beat.brought, *planned.brought], removed=[*beat.removed, *planned.removed],
+        dialogue=[*beat.dialogue, *sentence.dialogue],
+    )  # fmt: skip
 
 
 def _length(events: Sequence[ExpectedEvent], cues: Sequence[Cue]) -> float:
@@ -324,28 +332,35 @@ def _merged(understood: Sequence[Understood], scenery: Collection[str]) -> list[
     waiting: list[DialogueLine] = []
     cued: list[Cue] = []
     brought: list[str] = []
+    removed: list[str] = []
     for beat, events, involved in understood:
         acted = [event for event in events if not (event.kind == "rests" and event.who in scenery)]
         last = shots[-1] if shots else None
         if not acted:
-            waiting, cued, brought = [*waiting, *beat.dialogue], [*cued, *beat.cues], [*brought, *beat.brought]
+            waiting = [*waiting, *beat.dialogue]
+            if last is not None:
+                last[0].cues += beat.cues
+                last[0].brought += beat.brought
+                last[0].removed += beat.removed
+            else:
+                cued, brought, removed = [*cued, *beat.cues], [*brought, *beat.brought], [*removed, *beat.removed]
         elif last is not None and acted[0].kind in CONTINUED and last[1][-1].who == acted[0].who:
             last[1].extend(acted)
             last[0].dialogue += [*waiting, *beat.dialogue]
-            last[0].cues += [*cued, *beat.cues]
-            last[0].brought += [*brought, *beat.brought]
-            waiting, cued, brought = [], [], []
+            last[0].cues += beat.cues
+            last[0].brought += beat.brought
+            last[0].removed += beat.removed
+            waiting = []
         else:
             joined = replace(
-                beat, dialogue=[*waiting, *beat.dialogue], cues=[*cued, *beat.cues], brought=[*brought, *beat.brought]
-            )
+                beat, dialogue=[*waiting, *beat.dialogue], cues=[*cued, *beat.cues], brought=[*brought, *beat.brought],
+                removed=[*removed, *beat.removed],
+            )  # fmt: skip
             shots.append((joined, acted, involved))
-            waiting, cued, brought = [], [], []
+            waiting, cued, brought, removed = [], [], [], []
     if not shots:
-        return [(replace(understood[0][0], cues=cued, brought=brought), *understood[0][1:])]
+        return [(replace(understood[0][0], cues=cued, brought=brought, removed=removed), *understood[0][1:])]
     shots[-1][0].dialogue += waiting
-    shots[-1][0].cues += cued
-    shots[-1][0].brought += brought
     return shots
 
 

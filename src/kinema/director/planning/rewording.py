@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from kinema.director.planning.cues import cue_of
 from kinema.director.planning.grammar import NamedThing, NamedThings, events_of, member_of
 from kinema.director.planning.story import sentences_of
-from kinema.director.script import ExpectedEvent, Script, Shot
+from kinema.director.script import Cue, ExpectedEvent, Script, Shot
 
 MOST_BESIDE = 4
 """Members of the cast up to which those stay in a shot that its new words do not name, but the shots beside it do."""
@@ -33,23 +34,36 @@ def reworded(script: Script, shot: str, prompt: str) -> tuple[Script, tuple[str,
     events: list[ExpectedEvent] = []
     involved: list[str] = []
     lost: list[str] = []
+    cues: list[Cue] = []
+    texts: list[str] = []
     for sentence in sentences_of(prompt) if memory.things else ():
+        if events and (planned := cue_of(sentence, memory)) is not None:
+            cues.append(planned.cue)
+            involved += planned.named
+            continue
+        texts.append(sentence)
         understood, named, unclear = events_of(sentence, memory)
         events, involved, lost = events + understood, involved + named, lost + unclear
     taken = {member.id for member in script.cast} - known
     if not events or taken & set(involved):
         return _without_events(script, old, prompt)
+    if cues:
+        prompt = " ".join(texts)
     cast = tuple(dict.fromkeys(involved))
     cast += tuple(id for id in _beside(script, old) if id not in cast)[: max(MOST_BESIDE - len(cast), 0)]
     members = tuple(member_of(memory.things[id]) for id in cast if id not in known)
-    shot_again = old.model_copy(update={"prompt": prompt, "events": tuple(events), "cast": cast})
-    notes = [*memory.notes, *(f"no event is understood in {clause!r}; it is not checked" for clause in lost)]
+    update = {"prompt": prompt, "events": tuple(events), "cast": cast, "cues": tuple(cues)}
+    shot_again = old.model_copy(update=update)
+    removed = ["its cues are gone: the new words have none"] if old.cues and not cues else []
+    notes = [*memory.notes, *removed, *(f"no event is understood in {clause!r}; it is not checked" for clause in lost)]
     return script.model_copy(update={"cast": (*script.cast, *members)}).with_shot(shot_again), tuple(notes)
 
 
 def _without_events(script: Script, old: Shot, prompt: str) -> tuple[Script, tuple[str, ...]]:
     notes = ("its events are no longer checked: none is understood in its new words",) if old.events else ()
-    return script.with_shot(old.model_copy(update={"prompt": prompt, "events": ()})), notes
+    if old.cues:
+        notes = (*notes, "its cues are gone: the new words have none")
+    return script.with_shot(old.model_copy(update={"prompt": prompt, "events": (), "cues": ()})), notes
 
 
 def _memory_of(script: Script, shot: Shot) -> NamedThings:

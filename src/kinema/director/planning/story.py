@@ -17,14 +17,15 @@ MOST_CHARACTERS = 200_000
 
 @dataclass(kw_only=True)
 class Beat:
-    """One sentence of what is seen. dialogue: spoken in it; transition: to it; cues: given in it; brought: ids of what these bring
-    in."""
+    """One sentence of what is seen. dialogue: spoken in it; transition: to it; cues: given in it; brought, removed: ids of what
+    these bring in and take away."""
 
     text: str
     dialogue: list[DialogueLine] = field(default_factory=list)
     transition: TransitionKind = "cut"
     cues: list[Cue] = field(default_factory=list)
     brought: list[str] = field(default_factory=list)
+    removed: list[str] = field(default_factory=list)
 
 
 @dataclass(kw_only=True)

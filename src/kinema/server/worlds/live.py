@@ -43,7 +43,7 @@ LARGE = 256 * 256
 """Pictures of more pixels are encoded in a thread; for smaller ones starting the thread would take longer."""
 CHECK_KEY_S = 3.0
 """How often the key of a session is checked."""
-REFUSED, NOT_FOUND, CLOSING, LATER, FAILED = 4401, 4404, 1012, 1013, 1011
+REFUSED, NOT_FOUND, REPLACED, CLOSING, LATER, FAILED = 4401, 4404, 4409, 1012, 1013, 1011
 """WebSocket close codes."""
 LONGEST_CLIENT = 64
 """The most characters of a client's name."""
@@ -136,6 +136,7 @@ class LiveSession:
         self.client = client
         self.charge, self.check_key = charge, check_key
         self.expelled: ApiError | None = None
+        self.replaced = False
         self.clock = FrameClock(session.meta.fps)
         self.action: Any = None
         self.steps: deque[Any] = deque()
@@ -160,6 +161,7 @@ class LiveSession:
                     "another session is playing this world; it is shown here and can be stepped, or played once the other pauses",
                     code="world_in_play",
                 )
+            player.replaced = True
             player.leave()
         if not self.playing:
             self.session.player, self.clock.due = self, time.monotonic()
@@ -191,7 +193,10 @@ class LiveSession:
                     self.pause()
                     self.version = self.session.version
                     await self._send(error_text(error))
-            if self.expelled:
+            if self.replaced:
+                self.left = False
+                await self._end(ApiError(409, "this client has connected anew", code="replaced"), REPLACED)
+            elif self.expelled:
                 await self._end(self.expelled, REFUSED)
             elif self.session.deleted:
                 await self._end(not_found("world", self.session.meta.id), NOT_FOUND)

@@ -195,9 +195,11 @@ class Meta:
 
 
 class Player(Protocol):
-    """Who steps a world on a clock. client: the name that its client gives itself."""
+    """Who steps a world on a clock. client: the name that its client gives itself; replaced: whether that client
+    has connected anew."""
 
     client: str | None
+    replaced: bool
 
     def leave(self) -> None:
         """End the session, as if the client had left."""

@@ -7,7 +7,7 @@ import { retryDelay } from "../../connection.js";
 
 const HELD = 32;
 /** Close codes after which trying again would change nothing. */
-const FINAL = { 4401: "This key opens the world no longer. Sign in again.", 4404: "This world is not there any more." };
+const FINAL = { 4401: "This key opens the world no longer. Sign in again.", 4404: "This world is not there any more.", 4409: "This page has connected anew." };
 
 export class Live {
   /**
