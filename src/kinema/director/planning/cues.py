@@ -37,7 +37,8 @@ _IT = re.compile(r"\b(?:it|he|she)\b", re.IGNORECASE)
 
 @dataclass(frozen=True, kw_only=True)
 class PlannedCue:
-    """A cue of a story. named: ids of what its question and its change name; brought, removed: of what it brings in and takes away."""
+    """A cue of a story. named: ids of what its question and its change name; brought, removed: of what it brings in and takes
+    away."""
 
     cue: Cue
     named: list[str] = field(default_factory=list)
