@@ -239,7 +239,7 @@ def test_a_shot_is_filmed_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     """A world forgets frames of more than a minute ago; parts are rendered before, to the same film."""
     script = one_shot(cues=[{"at_s": 0.25, "do": "push the ball left"}])
     whole = film_take(engine_for("kinema-tiny"), script, script.shots[0], FIRST)
-    monkeypatch.setattr("kinema.director.filming.live.PART", 5)
+    monkeypatch.setattr("kinema.director.filming.live.PART_S", 0.3)
     parts = film_take(engine_for("kinema-tiny"), script, script.shots[0], FIRST)
     assert parts.num_frames == whole.num_frames == 16 and parts.state is not None and whole.state is not None
     assert np.abs(parts.frames.astype(int) - whole.frames).mean() < 4

@@ -41,8 +41,8 @@ GIVEN = "cues"
 """Setting of a take: the cues whose moments came, `GivenCue.to_dict` of each."""
 REMEMBERED = 960
 """States that questions are answered from: a minute at the usual rate, as long as a world retains."""
-PART = 512
-"""Frames that are rendered at once, before a world forgets them."""
+PART_S = 30.0
+"""Seconds that are kept as one part, before a world forgets them."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -224,12 +224,12 @@ def film_live(
     director = LiveDirector(world, cues, agent)
     camera = camera_at(staged.stops, [(i + 1) / fps for i in range(frames)])
     parts: list[Scene] = []
-    begun = 0
+    begun, longest = 0, max(round(PART_S * fps), 1)
     for frame in range(frames):
         if cancelled is not None and cancelled():
             raise Cancelled
         due = director.due()
-        if frame > begun and (due or frame - begun == PART):
+        if frame > begun and (due or frame - begun == longest):
             parts.append(world.scene.frames(slice(begun - frame, None)))
             begun = frame
         for number in due:
