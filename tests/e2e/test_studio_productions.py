@@ -55,6 +55,15 @@ def film(server: Running) -> str:
     return filmed(server)
 
 
+def test_cues_stand_in_the_script(studio: Page, server: Running) -> None:
+    cues = [{"when": "is the red ball on the right?", "do": "add a blue box"}, {"at_s": 0.25, "do": "stop the ball"}]
+    shots = [{**SCRIPT["shots"][0], "cues": cues}]
+    id = make(server, script={**SCRIPT, "shots": shots})
+    studio.evaluate("id => { location.hash = `#/storyboard/${id}`; }", id)
+    shown = studio.get_by_test_id("production-script").get_by_test_id("cue")
+    expect(shown).to_have_text(["is the red ball on the right? add a blue box", "After 0.25 s stop the ball"])
+
+
 def test_a_story_is_planned_and_seen_before_it_is_filmed(studio: Page, server: Running) -> None:
     """The script stands beside cards with their first pictures; what is not filmed as written is said; nothing is in the queue."""
     studio.get_by_test_id("nav-storyboard").click()

@@ -69,7 +69,8 @@ export function ProductionPage({ id }) {
         <h2>Script</h2>
         ${production.story && html`<p class="as-prompt">${production.story}</p>`}
         <ol>${production.script.shots.map((shot) => html`<li key=${shot.id}><b>${shot.id}</b> ${shot.prompt}
-          ${(shot.dialogue ?? []).map((line) => html`<q>${line.text}</q>`)}</li>`)}</ol>
+          ${(shot.dialogue ?? []).map((line) => html`<q>${line.text}</q>`)}
+          ${(shot.cues ?? []).map((cue) => html`<span class="cue" data-testid="cue">${cue.when ?? `After ${cue.at_s} s`} ${cue.do}</span>`)}</li>`)}</ol>
         ${production.notes.length > 0 && html`<h3>Notes</h3><ul data-testid="production-notes">${production.notes.map((note) => html`<li key=${note}>${note}</li>`)}</ul>`}
         <p class="hint">${production.shots.length} shots, ${duration(production.estimate.film_s)},
           ${" "}${count(production.estimate.pixel_seconds)} px·s for one take each,
