@@ -194,7 +194,7 @@ class Meta:
     """Of a recorded world: how it is acted in (`kinema.envs.controls.action_controls`)."""
 
 
-class Player(Protocol):
+class WorldPlayer(Protocol):
     """Who steps a world on a clock. client: the name that its client gives itself; replaced: whether that client
     has connected anew."""
 
@@ -219,7 +219,7 @@ class WorldSession:
     """Grows with each command."""
     watchers: set[asyncio.Event] = field(default_factory=set)
     """Events that are set after each command, and when the world is deleted."""
-    player: Player | None = None
+    player: WorldPlayer | None = None
     """The live session that makes time go on."""
     deleted: bool = False
     num_unsaved: int = 0
