@@ -204,7 +204,8 @@ def test_films_in_between_while_an_open_model_films(
     with yard.database.reading() as db:
         from kinema.server.storage.tables import keys
 
-        served = dict(db.execute(keys.select().with_only_columns(keys.c.id, keys.c.served)).tuples().all())
+        rows = db.execute(keys.select().with_only_columns(keys.c.id, keys.c.served))
+        served = dict(map(tuple, rows))
     assert served[other] - served[mine] == 612.0, "turns that it did not get do not count"
 
 
