@@ -164,7 +164,7 @@ def detect(frames: Frames, key: bytes = PUBLIC_KEY) -> Watermark | None:
 
 def detect_unchanged(frames: Frames, key: bytes = PUBLIC_KEY) -> Watermark | None:
     """As `detect`, for frames of the size and rate that they were marked with: the search at one scale alone, in the first frames
-    alone, which takes a tenth of the time. None: `detect` may still find a mark."""
+    alone. None: `detect` may still find a mark."""
     count, height, width, _ = frames.shape
     bright = luma(frames[: WINDOW if height * width <= SMALL else PERIOD], LARGEST)
     chip = chip_pixels(count, height, width) * bright.shape[1] / height
