@@ -20,9 +20,8 @@ from pathlib import Path
 from kinema.datasets.folder_lock import locked
 
 with locked(Path(sys.argv[1])):
-    child = os.fork()
-    if child:
-        print(child, flush=True)
+    if os.fork() == 0:  # the child speaks, so that what runs after a fork has run in it
+        print(os.getpid(), flush=True)
     time.sleep(600)
 """
 
