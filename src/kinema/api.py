@@ -11,7 +11,7 @@ from dataclasses import replace
 
 from kinema.engines import Engine, FilmRequest, Lora, native_films
 from kinema.engines.catalog import others_with_controls
-from kinema.engines.native import NativeEngine, engine_for
+from kinema.engines.native import NativeEngine, engine_for, sampling_of
 from kinema.engines.native_films import AnySize
 from kinema.engines.protocol import workflow_of
 from kinema.engines.registry import parse_lora
@@ -33,9 +33,11 @@ AnyModel = Engine | Model | str | None
 def films(
     prompts: Sequence[str], seeds: Sequence[int], *, model: AnyModel = None, seconds: float = 4.0,
     size: AnySize = None, fps: float = 16.0, options: SamplingConfig | None = None, strict: bool = False,
+    negative_prompt: str = "", steps: int | None = None, guidance: float | None = None,
     progress: Progress | None = None, watch: OnFrames | None = None, checkpoint: WindowCheckpoint | None = None,
 ) -> list[Clip]:  # fmt: skip
-    """Film several prompts in one pass, each as `generate` films it alone with its seed.
+    """Film several prompts in one pass, each as `generate` films it alone with its seed. Open models film as many in one pass as
+    was said when they were added (`kinema models add --batch`), where their pipeline takes several.
 
     Args:
         prompts: N descriptions, one for each film.
@@ -46,6 +48,9 @@ def films(
         fps: Frames per second.
         options: How to sample. None: the usual `Options()`.
         strict: Refuse a prompt that holds words or wishes that the model cannot film, instead of logging a warning.
+        negative_prompt: What is not to be seen, for models that take it.
+        steps: Steps of the sampler. None: the model's usual.
+        guidance: How hard the words pull; 1: not at all. None: the model's usual.
         progress: Called with (stage, steps done, steps in all).
         watch: Called with the canvas once its states are planned and while it is rendered, and with the number of frames
             rendered so far.
@@ -61,18 +66,20 @@ def films(
         ModelError: There is no such model, or its weights do not fit.
     """
     engine = engine_for(model)
-    if isinstance(engine, NativeEngine):
-        return native_films.film_prompts(
-            prompts, seeds, model=engine.model, seconds=seconds, size=size, fps=fps, options=options, strict=strict,
-            progress=progress, watch=watch, checkpoint=checkpoint,
-        )  # fmt: skip
     if len(prompts) != len(seeds) or not prompts:
         raise InputError(f"{len(prompts)} prompts and {len(seeds)} seeds: expected one seed for each, and at least one")
-    request = FilmRequest(workflow="generate", size=size, seconds=seconds, fps=fps, options=options, strict=strict)
-    return [
-        engine.film(replace(request, prompt=prompt, seed=seed), progress)[0]
-        for prompt, seed in zip(prompts, seeds, strict=True)
-    ]
+    request = FilmRequest(
+        workflow="generate", prompt=prompts[0], seed=seeds[0], further=tuple(zip(prompts[1:], seeds[1:], strict=True)),
+        negative_prompt=negative_prompt, size=size, seconds=seconds, fps=fps, steps=steps, guidance=guidance, options=options,
+        strict=strict,
+    )  # fmt: skip
+    if isinstance(engine, NativeEngine):
+        engine.capabilities.check(request)
+        return native_films.film_prompts(
+            prompts, seeds, model=engine.model, seconds=seconds, size=size, fps=fps, options=sampling_of(request),
+            strict=strict, progress=progress, watch=watch, checkpoint=checkpoint,
+        )  # fmt: skip
+    return engine.film(request, progress)
 
 
 def generate(

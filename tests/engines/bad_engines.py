@@ -27,6 +27,10 @@ class BadEngine:
         self, request: FilmRequest, progress: Any = None, cancelled: Callable[[], bool] = never, watch: Any = None
     ) -> list[Clip]:
         word, _, value = request.prompt.partition(" ")
+        if request.further:
+            if "error" in (request.prompt, *(prompt for prompt, _ in request.further)):
+                raise RuntimeError("one of several")
+            return [clip for one in request.each() for clip in self.film(one, progress, cancelled, watch)]
         if word == "signal":
             os.kill(os.getpid(), int(value))
         if word == "exit":

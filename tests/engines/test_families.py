@@ -248,6 +248,38 @@ def test_count_films_with_seeds_of_their_own(engine_of: Engines) -> None:
     assert (first.frames != second.frames).any() and (second.frames == alone.frames).all()
 
 
+BATCHING = [name for name in models(*SLOW_TEXT) if name in (
+    "wan", "wan22", "wan22-5b", "wan-modular", "ltx", "ltx-modular", "ltx2", "hunyuan", "cogvideox", "mochi", "skyreels", "helios",
+    "helios-modular", "sana-video", "anyflow", "animatediff", "modelscope",
+)]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", BATCHING)
+def test_several_prompts_in_one_pass_are_the_films_of_each(engine_of: Engines, name: str) -> None:
+    """But for rounding; the network is called as often as for one."""
+    engine = engine_of(name)
+    batching = DiffusersEngine(replace(engine.entry, batch=2), device="cpu")
+    batching._first, batching._pipelines = engine._first, engine._pipelines
+    asked = request(engine, "generate", further=(("two robots wave at the sea", 9),), negative_prompt="")
+    alone = engine.film(asked)
+    steps: list[tuple[str, int, int]] = []
+    both = batching.film(asked, progress=lambda *step: steps.append(step))
+    assert batching.capabilities.batch == 2 and sum(done == of for _, done, of in steps) <= 2, "one pass"
+    assert (both[0].frames != both[1].frames).any()
+    for one, other in zip(alone, both, strict=True):
+        assert abs(one.frames.astype(int) - other.frames).max() <= 1 and one.settings == other.settings
+        assert (one.sound is None) == (other.sound is None)
+
+
+@pytest.mark.parametrize("name", ["wan-vace", "cosmos3"])
+def test_pipelines_that_take_one_prompt_film_one_after_another(engine_of: Engines, name: str) -> None:
+    engine = engine_of(name)
+    assert DiffusersEngine(replace(engine.entry, batch=4), device="cpu").capabilities.batch == 1
+    first, second = engine.film(request(engine, "generate", further=(("two robots", 9),)))
+    (alone,) = engine.film(request(engine, "generate", prompt="two robots", seed=9))
+    assert (second.frames == alone.frames).all() and (first.frames != alone.frames).any()
+
+
 def test_previews(engine_of: Engines) -> None:
     shown: list[Any] = []
     engine = engine_of("wan")

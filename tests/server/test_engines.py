@@ -27,14 +27,16 @@ from kinema.engines import host, upstream
 from kinema.engines.diffusers.tiny.models import make_tiny
 from kinema.engines.host import EngineProcess
 from kinema.engines.ledger import FolderRecords, Ledger
-from kinema.engines.protocol import License
-from kinema.engines.registry import ModelEntry, remove_entry, save_entry
+from kinema.engines.protocol import FilmRequest, License
+from kinema.engines.registry import ModelEntry, entries, remove_entry, save_entry
 from kinema.errors import EngineError, ModelError
 from kinema.inference import limits
+from kinema.media import Clip
 from kinema.provenance import read_manifest
 from kinema.server.app import create_app
 from kinema.server.auth import Auth
 from kinema.server.jobs.engines import EngineBusy, EnginePool
+from kinema.server.jobs.render import shape_of
 from kinema.server.jobs.worker import Worker
 from kinema.server.signing import identity_of
 from kinema.server.storage.artifacts import new_id
@@ -74,10 +76,12 @@ def yard(tmp_path: Path) -> Yard:
 
 
 def open_job(yard: Yard, prompt: str, *, model: str = "wan", key: str | None = None, size: float = 1e5) -> str:
+    several = model in entries() and entries()[model].batch > 1
+    shape = shape_of("generate", model, {**FILM, "prompt": prompt}) if several else None
     row = {
         "id": new_id("video"), "key_id": key or yard.key, "kind": "generate", "model": model, "prompt": prompt, "seconds": "1",
         "size": "64x48", "request": {**FILM, "prompt": prompt}, "sources": [], "remixed_from": None, "priority": 0,
-        "shape": None, "pixel_seconds": size,
+        "shape": shape, "pixel_seconds": size,
     }  # fmt: skip
     return str(yard.queue.submit(row).id)
 
@@ -120,6 +124,67 @@ def test_a_job_of_an_open_model(entry: ModelEntry, yard: Yard, worker: Worker) -
     code, message = failed(yard, gone)
     assert code == "invalid_request" and message.startswith("no model 'wan'; there are kinema-")
     assert books(yard) == [(1e5, 0.0)], "what fails costs nothing"
+
+
+@pytest.fixture
+def passes(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """How many films each pass of an engine's process was asked for."""
+    counts: list[int] = []
+    film = EngineProcess.film
+
+    def counted(self: EngineProcess, request: FilmRequest, *more: Any) -> list[Clip]:
+        counts.append(len(request.each()))
+        return film(self, request, *more)
+
+    monkeypatch.setattr(EngineProcess, "film", counted)
+    return counts
+
+
+def test_jobs_of_one_shape_are_filmed_in_one_pass(entry: ModelEntry, yard: Yard, worker: Worker, passes: list[int]) -> None:
+    """As they are filmed alone, but for rounding; one that asks for something else is filmed alone."""
+    save_entry(replace(entry, batch=2))
+    ids = [open_job(yard, prompt) for prompt in ("a red ball", "two robots wave")]
+    odd = {**FILM, "prompt": "a red ball", "negative_prompt": "a blue box"}
+    assert shape_of("generate", "wan", odd) not in (None, shape_of("generate", "wan", FILM))
+    assert shape_of("generate", "wan", {**odd, "image": {"file": "file_1"}}) is None
+    assert worker.once() and not worker.once() and passes == [2]
+    films = [yard.check_published(id, 16) for id in ids]
+    assert (films[0].frames != films[1].frames).any()
+    assert [yard.queue.get(id, None).settings["prompt"] for id in ids] == ["a red ball", "two robots wave"]
+    save_entry(replace(entry, batch=1))
+    alone = open_job(yard, "two robots wave")
+    worker.once()
+    assert passes == [2, 1]
+    made = yard.check_published(alone, 16).frames.astype(int)
+    apart = [float(abs(made - film.frames).mean()) for film in films]
+    assert apart[1] < apart[0] / 2, "the same film, but for its mark and its encoding"
+
+
+def test_one_job_of_several_that_fails_does_not_fail_the_others(
+    entry: ModelEntry, bad: None, yard: Yard, worker: Worker, passes: list[int]
+) -> None:
+    save_entry(replace(entry, batch=4))
+    fine, lost, other = (open_job(yard, prompt) for prompt in ("film", "error", "film 2"))
+    yard.work()
+    assert passes[0] == 3 and sorted(passes) == [1, 1, 1, 3]
+    assert failed(yard, lost)[0] == "engine_failed"
+    for id in (fine, other):
+        yard.check_published(id, 4)
+
+
+def test_a_cancelled_job_of_several_is_left_out(
+    entry: ModelEntry, bad: None, yard: Yard, worker: Worker, passes: list[int]
+) -> None:
+    save_entry(replace(entry, batch=4))
+    lost, fine = open_job(yard, "steps 60"), open_job(yard, "steps 2")
+    thread = threading.Thread(target=worker.once)
+    thread.start()
+    while not passes:
+        time.sleep(0.02)
+    yard.queue.cancel(lost, None)
+    thread.join(60)
+    assert passes == [2] and failed(yard, lost)[0] == "cancelled"
+    yard.check_published(fine, 4)
 
 
 def test_a_folder_that_is_gone_fails_its_job_in_one_line(

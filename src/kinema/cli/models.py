@@ -14,7 +14,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kinema.cli.options import DEVICE_HELP, model_name, words
+from kinema.cli.options import DEVICE_HELP, model_name, whole, words
 from kinema.errors import InputError
 
 if TYPE_CHECKING:
@@ -43,11 +43,25 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
         "--alias", action="append", default=[], metavar="NAME", help="another name, such as sora-2; may be repeated"
     )
     one.add_argument("--dtype", default="", choices=("fp32", "fp16", "bf16"), help="of the weights (default: bf16 on a GPU)")
-    one.add_argument("--quantize", default="", choices=("int8", "nf4"), help="weights of the transformer in 8 or 4 bits")
+    one.add_argument(
+        "--quantize", default="", choices=("int8", "nf4", "gguf"),
+        help="weights of the transformer in 8 or 4 bits, or as the GGUF file in the folder has them",
+    )  # fmt: skip
+    one.add_argument(
+        "--gguf", action="append", default=[], metavar="FILE",
+        help="the transformer's weights from a GGUF file; another component's by NAME=FILE",
+    )  # fmt: skip
     one.add_argument(
         "--offload", default="auto", choices=("auto", "none", "model", "group"),
         help="what waits in memory until it is used (default: auto, by the memory free on the GPU)",
     )  # fmt: skip
+    one.add_argument(
+        "--batch",
+        type=whole,
+        default=1,
+        metavar="N",
+        help="films of one shape made in one pass at most (default: 1); takes memory for each",
+    )
     one.add_argument("--compile", action="store_true", help="compile the transformer, minutes at its first film")
     one.add_argument("--cache", default="", choices=("first-block",), help="skip steps that change little")
     one.add_argument("--lora", action="append", default=[], metavar="FILE=SCALE", help="a LoRA file; may be repeated")
@@ -159,8 +173,10 @@ def _add(arguments: argparse.Namespace) -> int:
     if name in entries() and not arguments.force:
         raise InputError(f"there is a model {name!r}; choose another --name, or replace it with --force")
     entry = ModelEntry(
-        name=name, source=source, dtype=arguments.dtype, quantize=arguments.quantize, offload=arguments.offload,
-        compile=arguments.compile, cache=arguments.cache, device=arguments.device, aliases=tuple(arguments.alias),
+        name=name, source=source, dtype=arguments.dtype, gguf=_gguf_of(arguments),
+        quantize="" if arguments.quantize == "gguf" else arguments.quantize, offload=arguments.offload,
+        compile=arguments.compile, batch=arguments.batch, cache=arguments.cache, device=arguments.device,
+        aliases=tuple(arguments.alias),
         loras=tuple(parse_lora(text) for text in arguments.lora),
         lora_files=dict(map(_offered, arguments.offer_lora)), upstream_model=arguments.upstream_model,
         key_variable=arguments.key_variable, lost=arguments.lost, idempotent=arguments.idempotent,
@@ -176,13 +192,30 @@ def _add(arguments: argparse.Namespace) -> int:
     if arguments.hash and not entry.is_upstream:
         from kinema.engines.registry import with_measured
 
-        entry = with_measured(entry, weights_sha256=_digest(Path(entry.source)))
+        entry = with_measured(entry, weights_sha256=_digest(entry))
     path = save_entry(entry)
     print(f"{entry.name} is added to {path}: {_summary(one)}")
     if one.license.name:
         print(f"its license: {terms_of(one.license)}")
     print(f"try it: kinema models check {entry.name}" if one.workflows else f"step into it: kinema play {entry.source}")
     return 0
+
+
+def _gguf_of(arguments: argparse.Namespace) -> dict[str, str]:
+    """GGUF files by the component whose weights they hold; with --quantize gguf alone, the one in the model's folder."""
+    given = list(arguments.gguf)
+    if arguments.quantize == "gguf" and not given:
+        inside = sorted(str(file) for file in Path(arguments.source).rglob("*.gguf"))
+        if len(inside) != 1:
+            raise InputError(
+                f"--quantize gguf: {arguments.source} has {len(inside)} files *.gguf; name the one wanted with --gguf FILE"
+            )
+        given = inside
+    named = [text.rpartition("=") for text in given]
+    for _, _, file in named:
+        if not Path(file).is_file():
+            raise InputError(f"--gguf {file!r}: there is no such file")
+    return {component or "transformer": file for component, _, file in named}
 
 
 def _offered(text: str) -> tuple[str, str]:
@@ -208,13 +241,14 @@ def _fetched(name: str) -> str:
         raise InputError(f"{name} could not be fetched: {lines[0][:200]}; {mend}") from None
 
 
-def _digest(folder: Path) -> str:
-    """SHA-256 over the names and the bytes of all weights."""
-    from kinema.engines.diffusers.folder import WEIGHT_FILES
+def _digest(entry: ModelEntry) -> str:
+    """SHA-256 over the names and the bytes of all weights; of a file elsewhere, its name alone."""
+    from kinema.engines.diffusers.folder import weight_files
 
-    digest = hashlib.sha256()
-    for file in sorted(path for pattern in WEIGHT_FILES for path in folder.rglob(pattern)):
-        digest.update(file.relative_to(folder).as_posix().encode() + b"\0")
+    digest, folder = hashlib.sha256(), Path(entry.source)
+    for file in weight_files(folder, entry.gguf):
+        name = file.relative_to(folder).as_posix() if file.is_relative_to(folder) else file.name
+        digest.update(name.encode() + b"\0")
         with file.open("rb") as opened:
             digest.update(hashlib.file_digest(opened, "sha256").digest())
     return digest.hexdigest()

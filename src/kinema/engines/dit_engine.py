@@ -9,7 +9,6 @@ Axes: T frames, C channels, h x w latents.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -99,9 +98,7 @@ class DiTEngine:
             return self._fill(one, plan, step)
 
         parts = Parts(capabilities=capabilities, primitive=primitive, primitives=PRIMITIVES, history=HISTORY)
-        return [
-            film_workflow(parts, replace(request, count=1, seed=request.seed + i), progress) for i in range(request.count)
-        ]
+        return [film_workflow(parts, one, progress) for one in request.each()]
 
     def close(self) -> None:
         """Nothing: the model stays loaded for the next that asks."""

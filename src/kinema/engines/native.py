@@ -146,6 +146,8 @@ class NativeEngine:
         self.capabilities.check(request)
         if request.count != 1 and request.workflow not in ("generate", "image", "first_last", "keyframes"):
             raise InputError(f"count {request.count}: {request.workflow} makes one film at a time")
+        if request.further:
+            return [self.film(one, progress, cancelled, watch)[0] for one in request.each()]
 
         def step(stage: str, done: int, of: int) -> None:
             if cancelled():

@@ -53,7 +53,7 @@ def capabilities_for(entry: ModelEntry) -> Capabilities:
         assert isinstance(config, DiTModelConfig)
         return dit_capabilities(config, entry.name, Path(entry.source))
     _check_folder(entry)
-    folder = read_folder(Path(entry.source))
+    folder = read_folder(Path(entry.source), entry.gguf)
     return capabilities_of(entry, folder, family_for(folder))
 
 
@@ -78,11 +78,12 @@ def _check_folder(entry: ModelEntry) -> None:
 
 
 def absolute(entry: ModelEntry) -> ModelEntry:
-    """The entry with the whole paths of its folder and of its LoRA files, so that they are found from everywhere."""
+    """The entry with the whole paths of its folder and of its files, so that they are found from everywhere."""
     if entry.is_upstream:
         return entry
     loras = tuple(
         replace(lora, source=str(Path(lora.source).resolve())) if Path(lora.source).exists() else lora
         for lora in entry.loras
     )
-    return replace(entry, source=str(Path(entry.source).resolve()), loras=loras)
+    gguf = {name: str(Path(file).resolve()) for name, file in entry.gguf.items()}
+    return replace(entry, source=str(Path(entry.source).resolve()), loras=loras, gguf=gguf)

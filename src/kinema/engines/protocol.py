@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal, Protocol, get_args, runtime_checkable
 
 import numpy as np
@@ -58,7 +58,8 @@ class FilmRequest:
     in seconds. video: what is extended, edited
     or led away from; second: what a blend leads to. mask: white where an edit may change, a picture. strength: of an edit, near 0
     keeps all, 1 nothing. before: extend before the beginning. camera: stops (second, x, y, zoom) in room units. strict: refuse
-    words that the model does not know. options, checkpoint: details that only Kinema's own models have.
+    words that the model does not know. further: films of the same shape besides, each by its prompt and seed; an engine that can
+    films them in the same pass. options, checkpoint: details that only Kinema's own models have.
     """
 
     workflow: Workflow
@@ -82,8 +83,15 @@ class FilmRequest:
     camera: tuple[tuple[float, float, float, float], ...] = ()
     strict: bool = False
     loras: tuple[Lora, ...] = ()
+    further: tuple[tuple[str, int], ...] = ()
     options: SamplingConfig | None = None
     checkpoint: WindowCheckpoint | None = None
+
+    def each(self) -> list[FilmRequest]:
+        """A request of its own for each film: `count` of them with seeds that count up, then the further ones."""
+        one = replace(self, count=1, further=())
+        counted = [replace(one, seed=self.seed + i) for i in range(self.count)]
+        return counted + [replace(one, prompt=prompt, seed=seed) for prompt, seed in self.further]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -148,10 +156,11 @@ class FilmPlan:
 class Capabilities:
     """What a model can film, in numbers; made from its folder, shown by `kinema models show` and `/v1/models/{id}`.
 
-    engine: "kinema", "diffusers" or "upstream". size: the usual (width, height) in pixels. multiple: sides are whole multiples of
-    so many pixels. most_pixels: the largest picture. fps: frames a second that it films; other rates are made of them. seconds:
-    the usual length. controls: what of a scene can steer it. lora_names: LoRA that it has under a name. memory_bytes: of the
-    loaded weights. seconds_per_second: measured on this machine, of the usual size and steps. reading: how files are read for it.
+    engine: "kinema", "diffusers" or "upstream". size: the usual (width, height) in pixels. multiple: sides are whole multiples
+    of so many pixels. most_pixels: the largest picture. fps: frames a second that it films; other rates are made of them.
+    seconds: the usual length. controls: what of a scene can steer it. lora_names: LoRA that it has under a name. batch: films
+    of one shape that it makes in one pass. memory_bytes: of the loaded weights. seconds_per_second: measured on this machine,
+    of the usual size and steps. reading: how files are read for it.
     """
 
     model: str
@@ -176,6 +185,7 @@ class Capabilities:
     sound: bool = False
     loras: bool = False
     lora_names: tuple[str, ...] = ()
+    batch: int = 1
     state: bool = False
     license: License = field(default_factory=License)
     memory_bytes: int | None = None
@@ -373,8 +383,8 @@ class Engine(Protocol):
             watch: Called with small pictures of what is being filmed, where the engine has some.
 
         Returns:
-            `request.count` clips of the size, length and rate asked for. Their settings hold "model", "prompt", "seed" and, under
-            "notes", what was done otherwise than it was asked for.
+            `request.count` clips, and one for each further film, of the size, length and rate asked for. Their settings hold
+            "model", "prompt", "seed" and, under "notes", what was done otherwise than it was asked for.
 
         Raises:
             InputError: The engine cannot film this.

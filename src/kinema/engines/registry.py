@@ -35,11 +35,13 @@ CHOICES = {
 }
 KINDS: dict[str, tuple[Any, str]] = {
     "compile": (bool, "true or false"),
+    "batch": (int, "a whole number"),
     "idempotent": (bool, "true or false"),
     "aliases": (list, 'a list of names, such as ["sora-2"]'),
     "loras": (list, 'a list of files, such as ["film.safetensors=0.8"]'),
     "license": (dict, 'a table, such as { name = "apache-2.0" }'),
     "lora_files": (dict, 'a table of files by name, such as { film = "film.safetensors" }'),
+    "gguf": (dict, 'a table of files by component, such as { transformer = "wan-Q4_K_M.gguf" }'),
     "arguments": (dict, "a table, such as { max_sequence_length = 16 }"),
     "seconds_per_second": ((int, float), "a number"),
     "memory_bytes": (int, "a whole number"),
@@ -52,11 +54,12 @@ VARIABLE = "KINEMA_MODELS"
 class ModelEntry:
     """One model of the file.
 
-    source: a folder of diffusers, or the address of a server with /v1/videos. aliases: other names by which requests may ask for
-    it. device: of this model alone; "" as the command says. upstream_model: its name on the other server; key_variable: the
-    environment variable that holds the key for it; lost: what happens to a video that it lost or may have lost; idempotent: whether
-    it knows idempotency keys. lora_files: LoRA that requests may ask for by name. arguments: further arguments of the pipeline's
-    call. weights_sha256, seconds_per_second, memory_bytes: as `kinema models check` measured them.
+    source: a folder of diffusers, or the address of a server with /v1/videos. aliases: other names by which requests may ask
+    for it. device: of this model alone; "" as the command says. upstream_model: its name on the other server; key_variable: the
+    environment variable that holds the key for it; lost: what happens to a video that it lost or may have lost; idempotent:
+    whether it knows idempotency keys. lora_files: LoRA that requests may ask for by name. gguf: files with the weights of components. arguments: further arguments of the
+    pipeline's call. batch: how many films of one shape are made in one pass at most. weights_sha256, seconds_per_second,
+    memory_bytes: as `kinema models check` measured them.
     """
 
     name: str
@@ -65,12 +68,14 @@ class ModelEntry:
     quantize: str = ""
     offload: str = "auto"
     compile: bool = False
+    batch: int = 1
     cache: str = ""
     device: str = ""
     aliases: tuple[str, ...] = ()
     loras: tuple[Lora, ...] = ()
     license: License | None = None
     lora_files: Mapping[str, str] = field(default_factory=dict)
+    gguf: Mapping[str, str] = field(default_factory=dict)
     arguments: Mapping[str, Any] = field(default_factory=dict)
     upstream_model: str = ""
     key_variable: str = ""
@@ -88,6 +93,12 @@ class ModelEntry:
                 raise InputError(f"alias {alias[:80]!r} of {self.name}: expected letters, digits, '.', '_' and '-'")
         if self.is_upstream:
             _check_address(self)
+        if self.gguf and self.quantize:
+            raise InputError(f"quantize {self.quantize!r} of {self.name}: a GGUF file is quantized already; leave one out")
+        if self.batch < 1:
+            raise InputError(
+                f"batch {self.batch} of {self.name}: expected at least 1, the films of one shape made in one pass"
+            )
         for name, allowed in CHOICES.items():
             if getattr(self, name) not in allowed:
                 raise InputError(

@@ -104,9 +104,8 @@ class UpstreamEngine:
         capabilities.check(request)
         ledger = self.ledger or Ledger(None, uuid.uuid4().hex)
         clips = []
-        for i in range(request.count):
+        for i, one in enumerate(request.each()):
             self._filming = ledger.of_film(i)
-            one = replace(request, count=1, seed=request.seed + i)
             try:
                 clips.append(self._film(one, capabilities, bool(document), self._filming, progress, tick))
             except Cancelled:

@@ -9,7 +9,7 @@ import importlib
 import inspect
 import logging
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import cached_property
@@ -22,10 +22,11 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from kinema.devices import AUTO, resolve_device
-from kinema.engines.compose import Parts, derived_workflows, film_workflow
-from kinema.engines.diffusers.families import Call, Family, family_of, from_blocks, from_signature
+from kinema.engines.compose import Parts, Primitive, derived_workflows, film_workflow
+from kinema.engines.diffusers.families import BATCHED, Call, Family, family_of, from_blocks, from_signature
 from kinema.engines.diffusers.folder import ModelFolder, read_folder
 from kinema.engines.diffusers.hooks import StepHooks
+from kinema.engines.diffusers.quantized import gguf_components, quantization
 from kinema.engines.protocol import Capabilities, FilmPlan, FilmRequest, License, Lora, Watch, Workflow, never
 from kinema.engines.registry import ModelEntry, check_lora
 from kinema.errors import EngineError, InputError, ModelError
@@ -67,7 +68,7 @@ class DiffusersEngine:
 
     def __init__(self, entry: ModelEntry, *, device: str = AUTO) -> None:
         self.entry = entry
-        self.folder = read_folder(Path(entry.source))
+        self.folder = read_folder(Path(entry.source), entry.gguf)
         self.family = family_for(self.folder)
         self.place = resolve_device(entry.device or device)
         self._pipelines: dict[str, Any] = {}
@@ -87,13 +88,42 @@ class DiffusersEngine:
         self.capabilities.check(request)
         parts = Parts(
             capabilities=self.capabilities,
-            primitive=lambda one, plan: self._primitive(one, plan, progress, cancelled, watch),
+            primitive=lambda one, plan: self._pass([one], plan, progress, cancelled, watch)[0],
             primitives=tuple(self._calls),
             history=max((call.history for call in self._calls.values()), default=0),
         )
-        return [
-            film_workflow(parts, replace(request, count=1, seed=request.seed + i), progress) for i in range(request.count)
-        ]
+        films, clips, together = request.each(), list[Clip](), self._together(request)
+        for group in (films[i : i + together] for i in range(0, len(films), together)):
+            if len(group) > 1:
+                parts = replace(parts, primitive=self._one_pass(group, progress, cancelled, watch))
+            clips += [film_workflow(parts, one, progress) for one in group]
+        return clips
+
+    def _together(self, request: FilmRequest) -> int:
+        """How many films of a request are filmed in one pass: several where they have no pictures and are not made in parts."""
+        plain = request.workflow in ("generate", "still") and not (request.first or request.last or request.pictures)
+        if not plain or self.capabilities.batch < 2:
+            return 1
+        plan = self.capabilities.plan(request.seconds, request.fps, request.size)
+        return self.capabilities.batch if request.workflow == "still" or plan.wanted_frames <= plan.frames else 1
+
+    def _one_pass(
+        self,
+        films: Sequence[FilmRequest],
+        progress: Progress | None,
+        cancelled: Callable[[], bool],
+        watch: Watch | None,
+    ) -> Primitive:
+        """A primitive that films all these at the first call, and returns them one by one."""
+        made: list[Clip] = []
+
+        def primitive(one: FilmRequest, plan: FilmPlan) -> Clip:
+            if not made:
+                several = [replace(one, prompt=film.prompt, seed=film.seed) for film in films]
+                made.extend(self._pass(several, plan, progress, cancelled, watch))
+            return made.pop(0)
+
+        return primitive
 
     def close(self) -> None:
         """Drop the pipelines, and give their memory back to the device."""
@@ -106,25 +136,38 @@ class DiffusersEngine:
     def _calls(self) -> Mapping[Workflow, Call]:
         return self.family.bases[self.folder.base]
 
-    def _primitive(
+    def _pass(
         self,
-        request: FilmRequest,
+        films: Sequence[FilmRequest],
         plan: FilmPlan,
         progress: Progress | None,
         cancelled: Callable[[], bool],
         watch: Watch | None,
-    ) -> Clip:
-        """Film one pass of the pipeline: a workflow that it has a class for."""
+    ) -> list[Clip]:
+        """One pass of the pipeline: a workflow that it has a class for. films: one, or several that differ by prompt and seed."""
+        request = films[0]
         call = self._calls[request.workflow]
         pipeline = self._pipeline(call)
         self._set_loras(pipeline, (*self.entry.loras, *map(self._lora_file, request.loras)))
         steps = request.steps or self.family.steps
         arguments = self._arguments(pipeline, call, request, plan, steps)
+        if len(films) > 1:
+            arguments["prompt"] = [film.prompt for film in films]
+            arguments["generator"] = [torch.Generator("cpu").manual_seed(film.seed) for film in films]
+            if arguments.get("negative_prompt"):
+                arguments["negative_prompt"] = [request.negative_prompt] * len(films)
         passes = self.family.passes(plan.frames)
         with StepHooks(pipeline, steps, passes, progress, cancelled, watch), _reported(self.entry.name):
             made = pipeline(**arguments)
-        frames, sound = _frames_of(made)[call.echoed :], _sound_of(made, pipeline)
-        return Clip(frames=frames, fps=plan.fps, caption=request.prompt, sound=sound)
+        return [
+            Clip(
+                frames=_frames_of(made, i)[call.echoed :],
+                fps=plan.fps,
+                caption=film.prompt,
+                sound=_sound_of(made, pipeline, i),
+            )
+            for i, film in enumerate(films)
+        ]
 
     def _arguments(self, pipeline: Any, call: Call, request: FilmRequest, plan: FilmPlan, steps: int) -> dict[str, Any]:
         """The arguments of one call, of those that the pipeline takes."""
@@ -214,16 +257,18 @@ class DiffusersEngine:
         dtype = (
             DTYPES[self.entry.dtype] if self.entry.dtype else torch.bfloat16 if self.place.type == "cuda" else torch.float32
         )
+        given = gguf_components(self.entry, self.folder, dtype)
         with _reported(self.entry.name):
             if self.folder.modular:
                 pipeline = diffusers.ModularPipeline.from_pretrained(self.folder.path, local_files_only=True)
                 pipeline.load_components(
-                    names=list(self.folder.components), pretrained_model_name_or_path=str(self.folder.path), dtype=dtype,
-                    local_files_only=True,
+                    names=[name for name in self.folder.components if name not in given],
+                    pretrained_model_name_or_path=str(self.folder.path), dtype=dtype, local_files_only=True,
                 )  # fmt: skip
+                pipeline.update_components(**given)
             else:
-                pipeline = diffusers.DiffusionPipeline.from_pretrained(
-                    self.folder.path, dtype=dtype, local_files_only=True, **_quantized(self.entry, dtype)
+                pipeline = getattr(diffusers, self.folder.base).from_pretrained(
+                    self.folder.path, dtype=dtype, local_files_only=True, **quantization(self.entry, dtype), **given
                 )
         self._first = pipeline
         self._place(pipeline)
@@ -327,7 +372,9 @@ def capabilities_of(entry: ModelEntry, folder: ModelFolder, family: Family) -> C
         strength=0.8 if "edit" in calls else None, masks=any(call.inputs == "vace" for call in calls.values()),
         controls=controls_of(calls),
         loras=hasattr(pipeline, "load_lora_weights"),
-        lora_names=tuple(entry.lora_files), license=entry.license or _license_of(folder, family), memory_bytes=folder.bytes,
+        lora_names=tuple(entry.lora_files),
+        batch=entry.batch if "generate" in calls and calls["generate"].pipeline in BATCHED else 1,
+        license=entry.license or _license_of(folder, family), memory_bytes=folder.bytes,
         seconds_per_second=entry.seconds_per_second, weights_sha256=entry.weights_sha256,
     )  # fmt: skip
 
@@ -369,22 +416,6 @@ def _components_of(wanted: Any) -> tuple[set[str], set[str]]:
     optional = {p.name for p in parameters if p.default is not inspect.Parameter.empty}
     optional |= set(getattr(wanted, "_optional_components", ()))
     return {p.name for p in parameters} - optional, optional
-
-
-def _quantized(entry: ModelEntry, dtype: torch.dtype) -> dict[str, Any]:
-    """The arguments of `from_pretrained` for a quantized transformer."""
-    if not entry.quantize:
-        return {}
-    backends: dict[str, tuple[str, dict[str, Any]]] = {
-        "int8": ("bitsandbytes_8bit", {"load_in_8bit": True}),
-        "nf4": ("bitsandbytes_4bit", {"load_in_4bit": True, "bnb_4bit_quant_type": "nf4", "bnb_4bit_compute_dtype": dtype}),
-    }
-    backend, arguments = backends[entry.quantize]
-    return {
-        "quantization_config": require_diffusers().PipelineQuantizationConfig(
-            quant_backend=backend, quant_kwargs=arguments, components_to_quantize=["transformer"]
-        )
-    }
 
 
 @contextmanager
@@ -456,11 +487,11 @@ def _output(made: Any, *names: str) -> Any:
     return None
 
 
-def _frames_of(made: Any) -> Frames:
-    """Pixels uint8 [T, H, W, 3] of what a pipeline returned."""
+def _frames_of(made: Any, sample: int = 0) -> Frames:
+    """Pixels uint8 [T, H, W, 3] of one of the films that a pipeline returned."""
     frames = _output(made, "frames", "videos", "video", "images")
     whole = isinstance(frames, list) and not isinstance(frames[0], list | np.ndarray)
-    first = frames[0] if (isinstance(frames, list) and not whole) or (not whole and np.ndim(frames) == 5) else frames
+    first = frames[sample] if (isinstance(frames, list) and not whole) or (not whole and np.ndim(frames) == 5) else frames
     if isinstance(first, list):
         first = np.stack([np.asarray(picture) for picture in first])
     if isinstance(first, torch.Tensor):
@@ -474,12 +505,12 @@ def _frames_of(made: Any) -> Frames:
     return pixels
 
 
-def _sound_of(made: Any, pipeline: Any) -> Sound | None:
-    """The sound of what a pipeline returned, if it made some."""
+def _sound_of(made: Any, pipeline: Any, sample: int = 0) -> Sound | None:
+    """The sound of one of the films that a pipeline returned, if it made some."""
     audio = _output(made, "audio", "sound")
     if audio is None:
         return None
-    samples = audio[0] if np.ndim(audio) == 3 or isinstance(audio, list) else audio
+    samples = audio[sample] if np.ndim(audio) == 3 or isinstance(audio, list) else audio
     array = samples.float().cpu().numpy() if isinstance(samples, torch.Tensor) else np.asarray(samples)
     array = array[:, None] if array.ndim == 1 else array.T if array.shape[0] in (1, 2) else array
     rates = [getattr(getattr(pipeline, name, None), "config", {}) for name in ("vocoder", "sound_tokenizer", "audio_vae")]

@@ -137,6 +137,13 @@ _FORCING: dict[Workflow, Call] = {
         arguments={"overlap_history": 17},
     ),
 }  # fmt: skip
+BATCHED = frozenset((
+    "WanPipeline", "WanModularPipeline", "LTXPipeline", "LTXModularPipeline", "LTX2Pipeline", "HunyuanVideoPipeline",
+    "CogVideoXPipeline", "MochiPipeline", "SkyReelsV2Pipeline", "HeliosPipeline", "HeliosModularPipeline", "SanaVideoPipeline",
+    "AnyFlowPipeline", "AnimateDiffPipeline", "TextToVideoSDPipeline",
+))  # fmt: skip
+"""Pipelines that film several prompts in one pass, each as they film it alone, but for rounding. Others of the table refuse it, or
+mix the films."""
 ANY = object()
 """In `Family.when`: some value."""
 

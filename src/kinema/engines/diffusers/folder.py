@@ -14,7 +14,7 @@ from kinema.errors import ModelError
 from kinema.types import parse_json
 
 INDEX, MODULAR_INDEX = "model_index.json", "modular_model_index.json"
-WEIGHT_FILES = ("*.safetensors", "*.bin", "*.gguf")
+WEIGHT_FILES = ("*.safetensors", "*.bin")
 
 
 def is_diffusers_folder(path: Path) -> bool:
@@ -41,12 +41,21 @@ class ModelFolder:
     settings: Mapping[str, Any] = field(default_factory=dict)
 
 
-def read_folder(path: Path) -> ModelFolder:
+def read_folder(path: Path, given: Mapping[str, str] | None = None) -> ModelFolder:
     """Read and check a folder.
 
+    Args:
+        path: The folder.
+        given: Files elsewhere with the weights of some components, by their names; of these the folder needs the config alone.
+
     Raises:
-        ModelError: It has no index, the index cannot be read, or a component that the index names is missing or half there.
+        ModelError: It has no index, the index cannot be read, or a component that the index names is missing or half there, or a
+            given file.
     """
+    elsewhere = {name: Path(file) for name, file in (given or {}).items()}
+    for file in elsewhere.values():
+        if not file.is_file():
+            raise ModelError(f"no file {file}: expected weights in the GGUF format")
     if not path.is_dir():
         raise ModelError(f"no folder {path}: expected one with {INDEX} or {MODULAR_INDEX}")
     modular = not (path / INDEX).is_file()
@@ -69,7 +78,7 @@ def read_folder(path: Path) -> ModelFolder:
         folder = path / (spec.get("subfolder") or name)
         if modular and not folder.is_dir():
             continue  # made from its config, or fetched from elsewhere
-        _check_component(path, name, folder)
+        _check_component(path, name, folder, weights=name not in elsewhere)
         components.append(name)
         config = next(
             (folder / file for file in ("config.json", "scheduler_config.json") if (folder / file).is_file()), None
@@ -77,18 +86,28 @@ def read_folder(path: Path) -> ModelFolder:
         configs[name] = _json(config) if config else {}
     return ModelFolder(
         path=path, modular=modular, base=base, components=tuple(components), configs=configs, license=_license(path),
-        bytes=sum(file.stat().st_size for pattern in WEIGHT_FILES for file in path.rglob(pattern)),
+        bytes=sum(file.stat().st_size for file in weight_files(path, elsewhere)),
         blocks=str(index.get("_blocks_class_name") or ""),
         settings={name: value for name, value in index.items() if not name.startswith("_") and not isinstance(value, list)},
     )  # fmt: skip
 
 
-def _check_component(path: Path, name: str, folder: Path) -> None:
-    """ModelError for a component that is missing, or whose index of shards names a file that is not there."""
+def weight_files(path: Path, elsewhere: Mapping[str, Path | str]) -> list[Path]:
+    """All files of a folder's weights in order, those of some components given from elsewhere."""
+    inside = sorted(file for pattern in WEIGHT_FILES for file in path.rglob(pattern))
+    own = [file for file in inside if file.relative_to(path).parts[0] not in elsewhere]
+    return own + [Path(elsewhere[name]) for name in sorted(elsewhere)]
+
+
+def _check_component(path: Path, name: str, folder: Path, *, weights: bool) -> None:
+    """ModelError for a component that is missing, or, if its weights are read, whose index of shards names a file that is not
+    there."""
     if not folder.is_dir() or not any(folder.iterdir()):
         raise ModelError(
             f"{path} is not whole: its index names {name!r}, but there is no folder {folder}; fetch the model again"
         )
+    if not weights:
+        return
     for shards in folder.glob("*.index.json"):
         for file in sorted(set(_json(shards).get("weight_map", {}).values())):
             if not (folder / file).is_file():

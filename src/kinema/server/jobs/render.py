@@ -10,6 +10,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from kinema import api
+from kinema.engines.catalog import capabilities_named
 from kinema.engines.protocol import Engine, Lora
 from kinema.errors import InputError
 from kinema.inference import limits
@@ -38,14 +39,14 @@ KINDS = ("generate", "remix", "edit", "extend", "blend", "loop", "trim", "join",
 
 def shape_of(kind: str, model: str, request: dict[str, Any]) -> str | None:
     """A key that is equal for jobs that can be rendered in one pass; None: the job is rendered alone."""
-    if (
-        kind != "generate"
-        or model not in available_models()
-        or any(request.get(name) for name in ("image", "last", "keyframes", "camera"))
-    ):
+    if kind != "generate" or any(request.get(name) for name in ("image", "last", "keyframes", "camera", "loras")):
         return None
-    parts = [model, *(request.get(name) for name in ("seconds", "size", "fps", "steps", "guidance", "strict"))]
-    return "|".join(str(part) for part in parts)
+    shape: tuple[str, ...] = ("seconds", "size", "fps", "steps", "guidance", "strict")
+    if model not in available_models():
+        if capabilities_named(model).batch < 2:
+            return None
+        shape += ("negative_prompt",)
+    return "|".join(str(part) for part in (model, *(request.get(name) for name in shape)))
 
 
 def sources_of(kind: str, request: dict[str, Any]) -> list[dict[str, str]]:
@@ -90,14 +91,15 @@ def options_of(request: dict[str, Any]) -> SamplingConfig | None:
 
 
 def make_together(
-    model: Model, requests: Sequence[dict[str, Any]], progress: Progress, watch: OnFrames | None = None,
+    model: Engine | Model, requests: Sequence[dict[str, Any]], progress: Progress, watch: OnFrames | None = None,
     checkpoint: WindowCheckpoint | None = None,
 ) -> list[Clip]:  # fmt: skip
     """Render jobs of one shape in one pass. checkpoint: of all of them."""
     first = requests[0]
     return api.films(
         [request["prompt"] for request in requests], [request["seed"] for request in requests], model=model,
-        seconds=first["seconds"], size=first["size"], fps=first["fps"], options=options_of(first),
+        seconds=first["seconds"], size=first["size"], fps=first["fps"], steps=first.get("steps"),
+        guidance=first.get("guidance"), negative_prompt=first.get("negative_prompt") or "",
         strict=bool(first.get("strict")), progress=progress, watch=watch, checkpoint=checkpoint,
     )  # fmt: skip
 

@@ -30,6 +30,7 @@ from kinema.engines.protocol import Engine
 from kinema.errors import EngineError, KinemaError, OutputError, SizeError, StorageError
 from kinema.inference.canvas_io import resolve_model
 from kinema.media import Clip
+from kinema.models.hub import available_models
 from kinema.server.api.video_object import SOUND
 from kinema.server.jobs import render
 from kinema.server.jobs.batch import JobBatch, JobsReleased, JobTimeout
@@ -279,7 +280,9 @@ class Worker:
 
         batch.rendered = {claim.id for claim in remaining}
         first = remaining[0]
-        if render.shape_of(first.kind, first.model, first.request) is not None:
+        requests = [claim.request for claim in remaining]
+        together = render.shape_of(first.kind, first.model, first.request) is not None
+        if together and first.model in available_models():
 
             def watch(canvas: Canvas, rendered: int) -> None:
                 if time.monotonic() - batch.previewed_at < PREVIEW_S:
@@ -289,10 +292,14 @@ class Worker:
                     with suppress(OSError):  # a failed preview must not fail the job
                         self._preview(claim, canvas, i, rendered)
 
-            requests = [claim.request for claim in remaining]
             model = resolve_model(first.model, self.settings.device)
             batch.checkpoint = self._checkpoint(remaining)
             films = render.make_together(model, requests, progress, watch, batch.checkpoint)
+            clips |= {claim.id: clip for claim, clip in zip(remaining, films, strict=True)}
+        elif together and len(remaining) > 1:
+            with self._engine(first, batch) as engine:
+                assert engine is not None
+                films = render.make_together(engine, requests, progress)
             clips |= {claim.id: clip for claim, clip in zip(remaining, films, strict=True)}
         else:
             for claim in remaining:

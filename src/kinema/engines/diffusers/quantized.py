@@ -1,0 +1,64 @@
+"""Networks whose weights are smaller than they were trained: by bitsandbytes while they are loaded, or from GGUF files."""
+
+from __future__ import annotations
+
+import importlib
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from kinema.engines.diffusers.folder import ModelFolder
+from kinema.engines.registry import ModelEntry
+from kinema.errors import InputError, ModelError
+
+
+def quantization(entry: ModelEntry, dtype: torch.dtype) -> dict[str, Any]:
+    """The arguments of diffusers' `from_pretrained` for an entry whose transformer is quantized while it is loaded."""
+    if not entry.quantize:
+        return {}
+    backends: dict[str, tuple[str, dict[str, Any]]] = {
+        "int8": ("bitsandbytes_8bit", {"load_in_8bit": True}),
+        "nf4": ("bitsandbytes_4bit", {"load_in_4bit": True, "bnb_4bit_quant_type": "nf4", "bnb_4bit_compute_dtype": dtype}),
+    }
+    backend, arguments = backends[entry.quantize]
+    config = importlib.import_module("diffusers").PipelineQuantizationConfig(
+        quant_backend=backend, quant_kwargs=arguments, components_to_quantize=["transformer"]
+    )
+    return {"quantization_config": config}
+
+
+def gguf_components(entry: ModelEntry, folder: ModelFolder, dtype: torch.dtype) -> dict[str, Any]:
+    """The components of an entry that come from GGUF files, by their names in the folder.
+
+    Args:
+        entry: The model's entry; its `gguf` names a file for each.
+        folder: The folder, with the config of each.
+        dtype: In which they compute; the weights stay as the file has them until they are used.
+
+    Raises:
+        InputError: The package gguf is missing, or diffusers reads no such files for this network.
+        ModelError: The folder has no such component, or the file does not fit it.
+    """
+    made = {}
+    for name, file in entry.gguf.items():
+        diffusers = importlib.import_module("diffusers")
+        if name not in folder.components:
+            raise ModelError(f"{folder.path} has no {name!r} for {file}; it has {', '.join(folder.components)}")
+        kind = getattr(diffusers, str(folder.configs[name].get("_class_name")), None)
+        if not hasattr(kind, "from_single_file"):
+            raise InputError(f"{name} of {entry.name} cannot be read from a GGUF file; leave out --gguf")
+        try:
+            importlib.import_module("gguf")
+        except ImportError:
+            raise InputError("gguf is not installed; GGUF files need: pip install 'kinema[open-weights]'") from None
+        config = diffusers.GGUFQuantizationConfig(compute_dtype=dtype)
+        try:
+            made[name] = kind.from_single_file(
+                file, config=str(folder.path), subfolder=name, quantization_config=config, torch_dtype=dtype,
+                local_files_only=True,
+            )  # fmt: skip
+        except (ValueError, OSError, KeyError, RuntimeError, IndexError) as error:
+            reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
+            raise ModelError(f"{Path(file).name} does not fit {name} of {entry.name}: {reason[:200]}") from error
+    return made
