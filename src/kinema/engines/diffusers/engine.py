@@ -217,10 +217,11 @@ class DiffusersEngine:
         with _reported(self.entry.name):
             if self.folder.modular:
                 pipeline = diffusers.ModularPipeline.from_pretrained(self.folder.path, local_files_only=True)
-                pipeline.load_components(
-                    names=list(self.folder.components), pretrained_model_name_or_path=str(self.folder.path), dtype=dtype,
-                    local_files_only=True,
-                )  # fmt: skip
+                where = {"pretrained_model_name_or_path": str(self.folder.path), "dtype": dtype, "local_files_only": True}
+                pipeline.load_components(names=list(self.folder.components), **where)
+                for component in pipeline.null_component_names:
+                    if component in self.folder.components:
+                        _load_again(pipeline, component, where)
             else:
                 pipeline = diffusers.DiffusionPipeline.from_pretrained(
                     self.folder.path, dtype=dtype, local_files_only=True, **_quantized(self.entry, dtype)
@@ -354,6 +355,16 @@ def _shared(first: Any, wanted: Any) -> Any:
     return made
 
 
+def _load_again(pipeline: Any, component: str, where: Mapping[str, Any]) -> None:
+    """Raise why a component of a modular folder was not loaded, which diffusers only logs."""
+    try:
+        pipeline.get_component_spec(component).load(**where)
+    except ValueError as error:
+        if isinstance(error.__context__, ImportError):
+            raise error.__context__ from None
+        raise
+
+
 def _guide(pipeline: Any, scale: float) -> None:
     """Set the strength of guidance of a pipeline that has it in a component."""
     guider = pipeline.guider.new(guidance_scale=scale)
@@ -399,6 +410,8 @@ def _reported(name: str) -> Iterator[None]:
         ) from None
     except NameError as error:
         raise EngineError(f"{name} needs a package that is missing ({error}); try: pip install torchvision") from error
+    except ImportError as error:
+        raise EngineError(f"{name} needs a package that is missing: {' '.join(str(error).split())[:300]}") from error
     except (
         ValueError,
         TypeError,
@@ -407,7 +420,6 @@ def _reported(name: str) -> Iterator[None]:
         NotImplementedError,
         AttributeError,
         KeyError,
-        ImportError,
     ) as error:
         if isinstance(error, RuntimeError) and "allocate memory" in str(error):
             raise EngineError(f"{name} ran out of memory; ask for a shorter or smaller film", "out_of_memory") from None
