@@ -168,6 +168,8 @@ class DiffusersEngine:
         known = [(_picture(clip, plan), _frame_number(at, plan)) for clip, at in request.pictures]
         if call.inputs == "image":
             return {"image": known[0][0]}
+        if call.inputs == "frame":
+            return {"video": [known[0][0]]}
         if call.inputs == "ends":
             return {"image": known[0][0], "last_image": known[-1][0]}
         if call.inputs == "conditions":
@@ -182,7 +184,8 @@ class DiffusersEngine:
         if call.inputs == "video":
             assert request.video is not None
             strength = {} if request.strength is None else {"strength": request.strength}
-            return {"video": _pictures_of(request.video, plan), **strength}
+            pictures = _pictures_of(request.video, plan)
+            return {"video": pictures[:1] * call.lead + pictures, **strength}
         if call.inputs == "history":
             assert request.video is not None
             return {"video": _pictures_of(request.video, replace(plan, frames=call.history))}
