@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -34,13 +34,54 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
     return folder
 
 
+class Guardrail:
+    """In place of `cosmos_guardrail`, a package of several GB of weights: it lets everything through."""
+
+    def to(self, device: Any) -> None:
+        """It has no weights to move."""
+
+    def check_text_safety(self, prompt: str) -> bool:
+        """Whether a prompt is safe."""
+        return True
+
+    def check_video_safety(self, frames: Any) -> Any:
+        """Frames with what must not be shown hidden."""
+        return frames
+
+
+COSMOS = {
+    "cosmos1": "cosmos_text2world",
+    "cosmos1-image": "cosmos_video2world",
+    "cosmos2-image": "cosmos2_video2world",
+    "cosmos25": "cosmos2_5_predict",
+}
+"""Tiny models whose pipelines make a guardrail, and the modules of these."""
+GUARDRAILS: dict[str, Any] = {}
+"""What diffusers itself makes, by the tiny models for which it has a stand-in."""
+
+
+def cosmos_module(name: str) -> Any:
+    """The module of a Cosmos pipeline."""
+    return importlib.import_module(f"diffusers.pipelines.cosmos.pipeline_{COSMOS[name]}")
+
+
 @pytest.fixture(scope="session")
-def engine_of(tiny: Callable[[str], Path]) -> Callable[[str], DiffusersEngine]:
-    """An engine of a tiny model, by its name; it stays loaded."""
+def session_patch() -> Iterator[pytest.MonkeyPatch]:
+    """Undone at the end of the session."""
+    with pytest.MonkeyPatch.context() as patch:
+        yield patch
+
+
+@pytest.fixture(scope="session")
+def engine_of(tiny: Callable[[str], Path], session_patch: pytest.MonkeyPatch) -> Callable[[str], DiffusersEngine]:
+    """An engine of a tiny model, by its name; it stays loaded. Cosmos has a stand-in for its guardrail."""
     made: dict[str, DiffusersEngine] = {}
 
     def engine(name: str) -> DiffusersEngine:
         if name not in made:
+            if name in COSMOS:
+                GUARDRAILS[name] = cosmos_module(name).CosmosSafetyChecker
+                session_patch.setattr(cosmos_module(name), "CosmosSafetyChecker", Guardrail)
             made[name] = DiffusersEngine(ModelEntry(name=name, source=str(tiny(name))), device="cpu")
         return made[name]
 

@@ -120,7 +120,7 @@ def test_what_does_not_fit_is_one_line(folder: Path, tmp_path: Path, capsys: pyt
             REQUEST
         )
     broken.unlink()
-    with pytest.raises(ModelError, match="no file .*broken.gguf"):
+    with pytest.raises(ModelError, match=r"no file .*broken\.gguf"):
         capabilities_for(ModelEntry(name="wan", source=str(folder), gguf={"transformer": str(broken)}))
     index = folder / "transformer/diffusion_pytorch_model.safetensors.index.json"
     index.write_text(json.dumps({"weight_map": {"a": "missing.safetensors"}}))

@@ -57,9 +57,9 @@ class ModelEntry:
     source: a folder of diffusers, or the address of a server with /v1/videos. aliases: other names by which requests may ask
     for it. device: of this model alone; "" as the command says. upstream_model: its name on the other server; key_variable: the
     environment variable that holds the key for it; lost: what happens to a video that it lost or may have lost; idempotent:
-    whether it knows idempotency keys. lora_files: LoRA that requests may ask for by name. gguf: files with the weights of components. arguments: further arguments of the
-    pipeline's call. batch: how many films of one shape are made in one pass at most. weights_sha256, seconds_per_second,
-    memory_bytes: as `kinema models check` measured them.
+    whether it knows idempotency keys. lora_files: LoRA that requests may ask for by name. gguf: files with the weights of
+    components. arguments: further arguments of the pipeline's call. batch: how many films of one shape are made in one pass at
+    most. weights_sha256, seconds_per_second, memory_bytes: as `kinema models check` measured them.
     """
 
     name: str

@@ -26,6 +26,7 @@ from kinema.engines.compose import Parts, Primitive, derived_workflows, film_wor
 from kinema.engines.diffusers.families import BATCHED, Call, Family, family_of, from_blocks, from_signature
 from kinema.engines.diffusers.folder import ModelFolder, read_folder
 from kinema.engines.diffusers.hooks import StepHooks
+from kinema.engines.diffusers.offload import offload
 from kinema.engines.diffusers.quantized import gguf_components, quantization
 from kinema.engines.protocol import Capabilities, FilmPlan, FilmRequest, License, Lora, Watch, Workflow, never
 from kinema.engines.registry import ModelEntry, check_lora
@@ -211,6 +212,8 @@ class DiffusersEngine:
         known = [(_picture(clip, plan), _frame_number(at, plan)) for clip, at in request.pictures]
         if call.inputs == "image":
             return {"image": known[0][0]}
+        if call.inputs == "frame":
+            return {"video": [known[0][0]]}
         if call.inputs == "ends":
             return {"image": known[0][0], "last_image": known[-1][0]}
         if call.inputs == "conditions":
@@ -225,7 +228,8 @@ class DiffusersEngine:
         if call.inputs == "video":
             assert request.video is not None
             strength = {} if request.strength is None else {"strength": request.strength}
-            return {"video": _pictures_of(request.video, plan), **strength}
+            pictures = _pictures_of(request.video, plan)
+            return {"video": pictures[:1] * call.lead + pictures, **strength}
         if call.inputs == "history":
             assert request.video is not None
             return {"video": _pictures_of(request.video, replace(plan, frames=call.history))}
@@ -261,10 +265,12 @@ class DiffusersEngine:
         with _reported(self.entry.name):
             if self.folder.modular:
                 pipeline = diffusers.ModularPipeline.from_pretrained(self.folder.path, local_files_only=True)
-                pipeline.load_components(
-                    names=[name for name in self.folder.components if name not in given],
-                    pretrained_model_name_or_path=str(self.folder.path), dtype=dtype, local_files_only=True,
-                )  # fmt: skip
+                where = {"pretrained_model_name_or_path": str(self.folder.path), "dtype": dtype, "local_files_only": True}
+                wanted = [name for name in self.folder.components if name not in given]
+                pipeline.load_components(names=wanted, **where)
+                for component in pipeline.null_component_names:
+                    if component in wanted:
+                        _load_again(pipeline, component, where)
                 pipeline.update_components(**given)
             else:
                 pipeline = getattr(diffusers, self.folder.base).from_pretrained(
@@ -278,21 +284,17 @@ class DiffusersEngine:
 
     def _place(self, pipeline: Any) -> None:
         """Put the weights on the device: all of them where there is room, else part by part as they are used."""
-        offload = self.entry.offload
+        way = self.entry.offload
         if self.place.type == "cpu":
-            if offload not in ("auto", "none"):
-                raise InputError(f"offload {offload!r} needs a GPU, and {self.entry.name} runs on the CPU; use auto or none")
-        elif offload == "auto":
+            if way not in ("auto", "none"):
+                raise InputError(f"offload {way!r} needs a GPU, and {self.entry.name} runs on the CPU; use auto or none")
+        elif way == "auto":
             free = torch.cuda.mem_get_info(self.place)[0] if self.place.type == "cuda" else 1 << 60
-            offload = "none" if self.folder.bytes * 1.25 < free else "model"
+            way = "none" if self.folder.bytes * 1.25 < free else "model"
             sizes = self.folder.bytes / 1e9, free / 1e9
-            log.info("%s: %.1f GB of weights, %.1f GB free, offload %s", self.entry.name, *sizes, offload)
-        if offload == "model":
-            pipeline.enable_model_cpu_offload(device=self.place)
-        elif offload == "group":
-            pipeline.enable_group_offload(
-                onload_device=self.place, offload_type="leaf_level", use_stream=self.place.type == "cuda"
-            )
+            log.info("%s: %.1f GB of weights, %.1f GB free, offload %s", self.entry.name, *sizes, way)
+        if way in ("model", "group"):
+            offload(pipeline, way, self.place)
         else:
             pipeline.to(self.place)
         if self.entry.compile:
@@ -401,6 +403,16 @@ def _shared(first: Any, wanted: Any) -> Any:
     return made
 
 
+def _load_again(pipeline: Any, component: str, where: Mapping[str, Any]) -> None:
+    """Raise why a component of a modular folder was not loaded, which diffusers only logs."""
+    try:
+        pipeline.get_component_spec(component).load(**where)
+    except ValueError as error:
+        if isinstance(error.__context__, ImportError):
+            raise error.__context__ from None
+        raise
+
+
 def _guide(pipeline: Any, scale: float) -> None:
     """Set the strength of guidance of a pipeline that has it in a component."""
     guider = pipeline.guider.new(guidance_scale=scale)
@@ -430,6 +442,8 @@ def _reported(name: str) -> Iterator[None]:
         ) from None
     except NameError as error:
         raise EngineError(f"{name} needs a package that is missing ({error}); try: pip install torchvision") from error
+    except ImportError as error:
+        raise EngineError(f"{name} needs a package that is missing: {' '.join(str(error).split())[:300]}") from error
     except (
         ValueError,
         TypeError,
@@ -438,7 +452,6 @@ def _reported(name: str) -> Iterator[None]:
         NotImplementedError,
         AttributeError,
         KeyError,
-        ImportError,
     ) as error:
         if isinstance(error, RuntimeError) and "allocate memory" in str(error):
             raise EngineError(f"{name} ran out of memory; ask for a shorter or smaller film", "out_of_memory") from None

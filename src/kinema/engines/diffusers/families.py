@@ -16,26 +16,27 @@ from kinema.engines.licenses import APACHE, MIT, STABILITY, TENCENT
 from kinema.engines.protocol import WORKFLOWS, FrameRule, License, Workflow
 from kinema.inference.limits import Size
 
-Inputs = Literal["words", "image", "ends", "conditions", "vace", "video", "history", "reference", "animate"]
-"""How pictures are given to a pipeline. words: not at all. image: `image=`. ends: `image=` and `last_image=`. conditions: a list of
-pictures with frame numbers. vace: a video with a mask of what is to be made. video: `video=`,
-and `strength=` where it is taken.
-history: `video=` is the end of a film, and the film goes on from it. reference: a picture of what is shown,
-which is not the first
-frame. animate: `image=` of somebody, moved as in `pose_video=` and `face_video=`."""
+Inputs = Literal["words", "image", "frame", "ends", "conditions", "vace", "video", "history", "reference", "animate"]
+"""How pictures are given to a pipeline. words: not at all. image: `image=`. frame: `video=` of one frame, which is the first. ends:
+`image=` and `last_image=`. conditions: a list of pictures with frame numbers. vace: a video with a mask of what is to be made.
+video: `video=`, and `strength=` where it is taken. history: `video=` is the end of a film, and the film goes on from it. reference:
+a picture of what is shown, which is not the first frame. animate: `image=` of somebody, moved as in `pose_video=` and
+`face_video=`."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Call:
     """How one workflow is called.
 
-    pipeline: the class. inputs: how pictures are given to it. history: of how many frames a film goes on. echoed: of how many
-    of them there is a copy before what the pipeline returns. arguments: those that are always given.
+    pipeline: the class. inputs: how pictures are given to it. history: of how many frames a film goes on. lead: how many copies of
+    its first frame are given before a video. echoed: how many frames of what it is given the pipeline returns before what it films.
+    arguments: those that are always given.
     """
 
     pipeline: str
     inputs: Inputs = "words"
     history: int = 0
+    lead: int = 0
     echoed: int = 0
     arguments: Mapping[str, Any] = field(default_factory=dict)
 
@@ -129,6 +130,18 @@ _COGVIDEOX = {
     ),
     "CogVideoXImageToVideoPipeline": _one("CogVideoXImageToVideoPipeline", image="image"),
 }
+_COGVIDEOX15 = {
+    **_shared(
+        "CogVideoXPipeline CogVideoXVideoToVideoPipeline",
+        {
+            **_one("CogVideoXPipeline", generate="words"),
+            "edit": Call(pipeline="CogVideoXVideoToVideoPipeline", inputs="video", lead=4, echoed=7),
+        },
+    ),
+    "CogVideoXImageToVideoPipeline": _one("CogVideoXImageToVideoPipeline", image="image"),
+}
+"""Its network takes two latents in time at once. Its pipelines add one at the beginning where their number is odd, and drop it. The
+one for videos does not, so it is given four frames more. Of an even number of latents the autoencoder makes three frames more."""
 _FORCING: dict[Workflow, Call] = {
     **_one("SkyReelsV2DiffusionForcingPipeline", generate="words"),
     **_one("SkyReelsV2DiffusionForcingImageToVideoPipeline", image="image", first_last="ends"),
@@ -148,7 +161,8 @@ ANY = object()
 """In `Family.when`: some value."""
 
 _COSMOS: dict[Workflow, Call] = {
-    **_one("Cosmos2_5_PredictBasePipeline", generate="words", image="image"),
+    **_one("Cosmos2_5_PredictBasePipeline", generate="words"),
+    "image": Call(pipeline="Cosmos2_5_PredictBasePipeline", inputs="frame", arguments={"num_latent_conditional_frames": 1}),
     "extend": Call(pipeline="Cosmos2_5_PredictBasePipeline", inputs="history", history=5),
 }
 _COSMOS3: dict[Workflow, Call] = {
@@ -230,7 +244,7 @@ FAMILIES: tuple[Family, ...] = (
         name="MiniMax-H3", bases={}, modular=("MiniMaxH3ModularPipeline",),
         frames=FrameRule(step=17, offset=5, least=120, most=345), multiple=32, size=(1344, 768), fps=24.0, usual_frames=124,
         steps=50,
-        guidance=None, most_pixels=1_032_192, sound=True,
+        guidance=None, most_pixels=1_032_192, sound=True, tiny=("minimax-h3",),
     ),
     Family(
         name="HunyuanVideo I2V", bases={"HunyuanVideoImageToVideoPipeline": _one("HunyuanVideoImageToVideoPipeline",
@@ -270,9 +284,10 @@ FAMILIES: tuple[Family, ...] = (
         "hunyuan15-image"),
     ),
     Family(
-        name="CogVideoX 1.5", bases=_COGVIDEOX, when={"transformer.patch_size_t": 2}, frames=FrameRule(step=8, offset=1,
+        name="CogVideoX 1.5", bases=_COGVIDEOX15, when={"transformer.patch_size_t": 2}, frames=FrameRule(step=8, offset=1,
         most=81),
         multiple=16, size=(1360, 768), fps=16.0, usual_frames=81, steps=50, guidance=6.0, most_pixels=1360 * 768,
+        tiny=("cogvideox15", "cogvideox15-image"),
     ),
     Family(
         name="CogVideoX", bases=_COGVIDEOX, frames=FrameRule(step=8, offset=1, most=49), multiple=16, size=(720, 480),
@@ -314,12 +329,13 @@ FAMILIES: tuple[Family, ...] = (
         name="Cosmos-Predict2.5", bases={"Cosmos2_5_PredictBasePipeline": _COSMOS}, frames=FrameRule(step=4, offset=1,
         most=93),
         multiple=16, size=(1280, 704), fps=16.0, usual_frames=93, steps=36, guidance=7.0, most_pixels=1280 * 704,
+        tiny=("cosmos25",),
     ),
     Family(
         name="Cosmos-Predict2", bases={"Cosmos2VideoToWorldPipeline": _one("Cosmos2VideoToWorldPipeline", image="image")},
         frames=FrameRule(step=4, offset=1, most=93), multiple=16, size=(1280, 704), fps=16.0, usual_frames=93, steps=35,
         guidance=7.0,
-        most_pixels=1280 * 704, fps_name="fps",
+        most_pixels=1280 * 704, fps_name="fps", tiny=("cosmos2-image",),
     ),
     Family(
         name="Cosmos 1",
@@ -329,7 +345,7 @@ FAMILIES: tuple[Family, ...] = (
         },
         frames=FrameRule(step=8, offset=1, most=121), multiple=16, size=(1280, 704), fps=30.0, usual_frames=121, steps=36,
         guidance=7.0,
-        most_pixels=1280 * 704, fps_name="fps",
+        most_pixels=1280 * 704, fps_name="fps", tiny=("cosmos1", "cosmos1-image"),
     ),
     Family(
         name="Cosmos 3", bases={"Cosmos3OmniPipeline": _COSMOS3}, modular=("Cosmos3OmniModularPipeline",),

@@ -45,7 +45,7 @@ def gguf_components(entry: ModelEntry, folder: ModelFolder, dtype: torch.dtype) 
         diffusers = importlib.import_module("diffusers")
         if name not in folder.components:
             raise ModelError(f"{folder.path} has no {name!r} for {file}; it has {', '.join(folder.components)}")
-        kind = getattr(diffusers, str(folder.configs[name].get("_class_name")), None)
+        kind: Any = getattr(diffusers, str(folder.configs[name].get("_class_name")), None)
         if not hasattr(kind, "from_single_file"):
             raise InputError(f"{name} of {entry.name} cannot be read from a GGUF file; leave out --gguf")
         try:

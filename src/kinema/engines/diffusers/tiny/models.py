@@ -9,8 +9,11 @@ from typing import Any
 
 import torch
 
+from kinema.engines.diffusers.tiny.cosmos import cosmos1, cosmos1_image, cosmos2_image, cosmos3, cosmos25
+from kinema.engines.diffusers.tiny.minimax import minimax_h3
 from kinema.engines.diffusers.tiny.packages import diffusers, transformers
 from kinema.engines.diffusers.tiny.parts import (
+    HEADS,
     LATENT,
     WIDTH,
     allegro_vae,
@@ -18,6 +21,7 @@ from kinema.engines.diffusers.tiny.parts import (
     clip_vision,
     cogvideox_vae,
     easyanimate_vae,
+    flow,
     hunyuan15_vae,
     hunyuan_vae,
     ltx2_audio_vae,
@@ -28,6 +32,7 @@ from kinema.engines.diffusers.tiny.parts import (
     siglip,
     siglip_processor,
     svd_vae,
+    unipc,
     wan_5b_vae,
     wan_vae,
 )  # fmt: skip
@@ -47,8 +52,6 @@ from kinema.engines.diffusers.tiny.words import (
     t5_tokenizer,
 )  # fmt: skip
 from kinema.errors import InputError
-
-HEADS: dict[str, Any] = {"num_attention_heads": 2, "attention_head_dim": 16, "num_layers": 2}
 
 
 def make_tiny(name: str, folder: Path, seed: int = 0) -> Path:
@@ -86,16 +89,6 @@ def _without_zeros(network: torch.nn.Module) -> None:
             weights.normal_(std=0.1)
 
 
-def _flow(**options: Any) -> Any:
-    return diffusers.FlowMatchEulerDiscreteScheduler(**options)
-
-
-def _unipc(shift: float = 3.0) -> Any:
-    return diffusers.UniPCMultistepScheduler(
-        prediction_type="flow_prediction", use_flow_sigmas=True, num_train_timesteps=1000, flow_shift=shift
-    )
-
-
 def _wan_network(kind: str = "WanTransformer3DModel", **options: Any) -> Any:
     sizes = {**HEADS, "in_channels": LATENT, "out_channels": LATENT, "text_dim": WIDTH, "freq_dim": 32, "ffn_dim": 32}
     network = getattr(diffusers, kind)(**{**sizes, **options})
@@ -119,7 +112,7 @@ def _clip() -> dict[str, Any]:
 
 def wan() -> Any:
     """Wan 2.1 from words, and video to video."""
-    return diffusers.WanPipeline(**_umt5(), vae=wan_vae(), scheduler=_unipc(), transformer=_wan_network())
+    return diffusers.WanPipeline(**_umt5(), vae=wan_vae(), scheduler=unipc(), transformer=_wan_network())
 
 
 def wan_image(**options: Any) -> Any:
@@ -128,7 +121,7 @@ def wan_image(**options: Any) -> Any:
     return diffusers.WanImageToVideoPipeline(
         **_umt5(),
         vae=wan_vae(),
-        scheduler=_unipc(),
+        scheduler=unipc(),
         transformer=network,
         image_encoder=clip_vision(),
         image_processor=clip_processor(),
@@ -145,7 +138,7 @@ def wan22() -> Any:
     return diffusers.WanPipeline(
         **_umt5(),
         vae=wan_vae(),
-        scheduler=_unipc(),
+        scheduler=unipc(),
         transformer=_wan_network(),
         transformer_2=_wan_network(),
         boundary_ratio=0.875,
@@ -156,21 +149,21 @@ def wan22_image() -> Any:
     """Wan 2.2 A14B from a picture: no encoder of pictures."""
     first, second = (_wan_network(in_channels=2 * LATENT + 4) for _ in range(2))
     return diffusers.WanImageToVideoPipeline(
-        **_umt5(), vae=wan_vae(), scheduler=_unipc(), transformer=first, transformer_2=second, boundary_ratio=0.9
+        **_umt5(), vae=wan_vae(), scheduler=unipc(), transformer=first, transformer_2=second, boundary_ratio=0.9
     )
 
 
 def wan22_5b() -> Any:
     """Wan 2.2 5B: larger steps in space; one folder for words and pictures."""
     return diffusers.WanPipeline(
-        **_umt5(), vae=wan_5b_vae(), scheduler=_unipc(5.0), transformer=_wan_network(), expand_timesteps=True
+        **_umt5(), vae=wan_5b_vae(), scheduler=unipc(5.0), transformer=_wan_network(), expand_timesteps=True
     )
 
 
 def wan_vace() -> Any:
     """Wan VACE: a video and a mask of what is to be made."""
     network = _wan_network("WanVACETransformer3DModel", vace_layers=[0], vace_in_channels=2 * LATENT + 64)
-    return diffusers.WanVACEPipeline(**_umt5(), vae=wan_vae(), scheduler=_unipc(), transformer=network)
+    return diffusers.WanVACEPipeline(**_umt5(), vae=wan_vae(), scheduler=unipc(), transformer=network)
 
 
 def wan_vace_modular() -> Any:
@@ -179,7 +172,7 @@ def wan_vace_modular() -> Any:
         _wan_network("WanVACETransformer3DModel", vace_layers=[0], vace_in_channels=2 * LATENT + 64) for _ in range(2)
     )
     pipeline = diffusers.Wan22VaceBlocks().init_pipeline()
-    pipeline.update_components(**_umt5(), vae=wan_vae(), scheduler=_unipc(), transformer=first, transformer_2=second)
+    pipeline.update_components(**_umt5(), vae=wan_vae(), scheduler=unipc(), transformer=first, transformer_2=second)
     return pipeline
 
 
@@ -194,7 +187,7 @@ def wan_animate() -> Any:
     return diffusers.WanAnimatePipeline(
         **_umt5(),
         vae=wan_vae(),
-        scheduler=_unipc(),
+        scheduler=unipc(),
         transformer=network,
         image_encoder=clip_vision(),
         image_processor=clip_processor(),
@@ -204,14 +197,14 @@ def wan_animate() -> Any:
 def wan_modular() -> Any:
     """Wan 2.1 from words, in the modular format."""
     pipeline = diffusers.WanBlocks().init_pipeline()
-    pipeline.update_components(**_umt5(), vae=wan_vae(), scheduler=_unipc(), transformer=_wan_network())
+    pipeline.update_components(**_umt5(), vae=wan_vae(), scheduler=unipc(), transformer=_wan_network())
     return pipeline
 
 
 def ltx_modular() -> Any:
     """LTX-Video in the modular format: from words or a first picture."""
     pipeline = diffusers.LTXAutoBlocks().init_pipeline()
-    pipeline.update_components(**_t5(), vae=ltx_vae(), scheduler=_flow(), transformer=_ltx_network())
+    pipeline.update_components(**_t5(), vae=ltx_vae(), scheduler=flow(), transformer=_ltx_network())
     return pipeline
 
 
@@ -230,7 +223,7 @@ def _ltx_network() -> Any:
 
 def ltx() -> Any:
     """LTX-Video."""
-    return diffusers.LTXPipeline(**_t5(), vae=ltx_vae(), scheduler=_flow(), transformer=_ltx_network())
+    return diffusers.LTXPipeline(**_t5(), vae=ltx_vae(), scheduler=flow(), transformer=_ltx_network())
 
 
 def ltx2() -> Any:
@@ -252,7 +245,7 @@ def ltx2() -> Any:
         resnet_dilations=[[1]],
     )  # fmt: skip
     return diffusers.LTX2Pipeline(
-        scheduler=_flow(), vae=ltx2_vae(), audio_vae=ltx2_audio_vae(), text_encoder=gemma3(), tokenizer=gemma_tokenizer(),
+        scheduler=flow(), vae=ltx2_vae(), audio_vae=ltx2_audio_vae(), text_encoder=gemma3(), tokenizer=gemma_tokenizer(),
         connectors=connectors, transformer=transformer, vocoder=vocoder,
     )  # fmt: skip
 
@@ -271,7 +264,7 @@ def hunyuan() -> Any:
     return diffusers.HunyuanVideoPipeline(
         text_encoder=llama(), tokenizer=llama_tokenizer(), text_encoder_2=clip_text_encoder(), tokenizer_2=clip_tokenizer(),
         transformer=diffusers.HunyuanVideoTransformer3DModel(**_hunyuan_sizes()), vae=hunyuan_vae(),
-        scheduler=_flow(shift=7.0),
+        scheduler=flow(shift=7.0),
     )  # fmt: skip
 
 
@@ -282,7 +275,7 @@ def hunyuan_image() -> Any:
     )
     return diffusers.HunyuanVideoImageToVideoPipeline(
         text_encoder=llava(), tokenizer=llama_tokenizer(), text_encoder_2=clip_text_encoder(), tokenizer_2=clip_tokenizer(),
-        transformer=network, vae=hunyuan_vae(), scheduler=_flow(shift=7.0), image_processor=clip_processor(336),
+        transformer=network, vae=hunyuan_vae(), scheduler=flow(shift=7.0), image_processor=clip_processor(336),
     )  # fmt: skip
 
 
@@ -293,7 +286,7 @@ def framepack() -> Any:
     )
     return diffusers.HunyuanVideoFramepackPipeline(
         text_encoder=llama(), tokenizer=llama_tokenizer(), text_encoder_2=clip_text_encoder(), tokenizer_2=clip_tokenizer(),
-        transformer=network, vae=hunyuan_vae(), scheduler=_flow(shift=7.0), image_encoder=siglip(),
+        transformer=network, vae=hunyuan_vae(), scheduler=flow(shift=7.0), image_encoder=siglip(),
         feature_extractor=siglip_processor(),
     )  # fmt: skip
 
@@ -305,7 +298,7 @@ def _hunyuan15(kind: str, task: str, **more: Any) -> Any:
     )  # fmt: skip
     return getattr(diffusers, kind)(
         text_encoder=qwen_text(), tokenizer=qwen_tokenizer(), transformer=network, vae=hunyuan15_vae(),
-        scheduler=_flow(shift=7.0),
+        scheduler=flow(shift=7.0),
         text_encoder_2=t5_encoder(400), tokenizer_2=transformers.ByT5Tokenizer(),
         guider=diffusers.ClassifierFreeGuidance(guidance_scale=6.0),
         **more,
@@ -324,11 +317,11 @@ def hunyuan15_image() -> Any:
     )
 
 
-def _cogvideox_network(channels: int) -> Any:
+def _cogvideox_network(channels: int, **options: Any) -> Any:
     return diffusers.CogVideoXTransformer3DModel(
         **HEADS, in_channels=channels, out_channels=LATENT, time_embed_dim=32, text_embed_dim=WIDTH, sample_width=8,
         sample_height=8,
-        sample_frames=9, max_text_seq_length=226, use_rotary_positional_embeddings=True,
+        sample_frames=9, max_text_seq_length=226, use_rotary_positional_embeddings=True, **options,
     )  # fmt: skip
 
 
@@ -349,12 +342,28 @@ def cogvideox_image() -> Any:
     )
 
 
+def cogvideox15() -> Any:
+    """CogVideoX 1.5 from words, and video to video: its network takes two latents in time at once."""
+    network = _cogvideox_network(LATENT, patch_size_t=2, patch_bias=False)
+    return diffusers.CogVideoXPipeline(
+        **_t5(), vae=cogvideox_vae(), transformer=network, scheduler=diffusers.CogVideoXDDIMScheduler()
+    )
+
+
+def cogvideox15_image() -> Any:
+    """CogVideoX 1.5 from a first picture."""
+    network = _cogvideox_network(2 * LATENT, patch_size_t=2, patch_bias=False, ofs_embed_dim=32)
+    return diffusers.CogVideoXImageToVideoPipeline(
+        **_t5(), vae=cogvideox_vae(), transformer=network, scheduler=diffusers.CogVideoXDDIMScheduler()
+    )
+
+
 def mochi() -> Any:
     """Mochi."""
     network = diffusers.MochiTransformer3DModel(
         **HEADS, pooled_projection_dim=16, in_channels=12, text_embed_dim=WIDTH, time_embed_dim=8, max_sequence_length=256
     )
-    return diffusers.MochiPipeline(**_t5(), vae=mochi_vae(), transformer=network, scheduler=_flow(invert_sigmas=True))
+    return diffusers.MochiPipeline(**_t5(), vae=mochi_vae(), transformer=network, scheduler=flow(invert_sigmas=True))
 
 
 def _skyreels_network(**options: Any) -> Any:
@@ -363,50 +372,13 @@ def _skyreels_network(**options: Any) -> Any:
 
 def skyreels() -> Any:
     """SkyReels-V2."""
-    return diffusers.SkyReelsV2Pipeline(**_umt5(), vae=wan_vae(), scheduler=_unipc(8.0), transformer=_skyreels_network())
+    return diffusers.SkyReelsV2Pipeline(**_umt5(), vae=wan_vae(), scheduler=unipc(8.0), transformer=_skyreels_network())
 
 
 def skyreels_forcing() -> Any:
     """SkyReels-V2 with diffusion forcing: films of any length, each part with a history."""
     return diffusers.SkyReelsV2DiffusionForcingPipeline(
-        **_umt5(), vae=wan_vae(), scheduler=_unipc(8.0), transformer=_skyreels_network(inject_sample_info=True)
-    )
-
-
-def cosmos25() -> Any:
-    """Cosmos-Predict2.5, without its safety checker."""
-    network = diffusers.CosmosTransformer3DModel(
-        **HEADS, in_channels=LATENT + 1, out_channels=LATENT, mlp_ratio=2.0, text_embed_dim=32, adaln_lora_dim=4,
-        max_size=(4, 32, 32),
-        rope_scale=(2.0, 1.0, 1.0), extra_pos_embed_type=None, use_crossattn_projection=True,
-        crossattn_proj_in_channels=2 * WIDTH,
-        encoder_hidden_states_channels=32,
-    )  # fmt: skip
-    pipeline = diffusers.Cosmos2_5_PredictBasePipeline(
-        text_encoder=qwen_vl(), tokenizer=qwen_tokenizer(), transformer=network, vae=wan_vae(), scheduler=_unipc(5.0),
-        safety_checker=_NoChecker(),
-    )  # fmt: skip
-    pipeline.register_modules(safety_checker=None)
-    return pipeline
-
-
-class _NoChecker:
-    """In place of the safety checker while the pipeline is made."""
-
-
-def cosmos3() -> Any:
-    """Cosmos 3: words and pictures in one network."""
-    network = diffusers.Cosmos3OmniTransformer(
-        head_dim=16, hidden_size=32, intermediate_size=32, latent_channel=LATENT, latent_patch_size=2, num_attention_heads=2,
-        num_hidden_layers=2, num_key_value_heads=1, patch_latent_dim=4 * LATENT, vocab_size=640,
-        rope_scaling={"mrope_section": [2, 3, 3]}, dtype="float32",
-    )  # fmt: skip
-    return diffusers.Cosmos3OmniPipeline(
-        transformer=network,
-        text_tokenizer=qwen_tokenizer(),
-        vae=wan_5b_vae(),
-        scheduler=_unipc(),
-        enable_safety_checker=False,
+        **_umt5(), vae=wan_vae(), scheduler=unipc(8.0), transformer=_skyreels_network(inject_sample_info=True)
     )
 
 
@@ -440,7 +412,7 @@ def sana_video() -> Any:
 
 def sana_video_image() -> Any:
     """Sana-Video from a first picture."""
-    return _sana("SanaImageToVideoPipeline", _flow())
+    return _sana("SanaImageToVideoPipeline", flow())
 
 
 def _dpm() -> Any:
@@ -458,7 +430,7 @@ def _kandinsky(kind: str) -> Any:
     return getattr(diffusers, kind)(
         transformer=network, vae=hunyuan_vae(), text_encoder=qwen_vl(), tokenizer=qwen_tokenizer(),
         text_encoder_2=clip_text_encoder(),
-        tokenizer_2=clip_tokenizer(), scheduler=_flow(shift=5.0),
+        tokenizer_2=clip_tokenizer(), scheduler=flow(shift=5.0),
     )  # fmt: skip
 
 
@@ -565,7 +537,7 @@ def easyanimate() -> Any:
     )  # fmt: skip
     text_encoder = transformers.Qwen2VLForConditionalGeneration(_qwen2_vl_config())
     return diffusers.EasyAnimatePipeline(
-        vae=easyanimate_vae(), text_encoder=text_encoder, tokenizer=qwen_tokenizer(), transformer=network, scheduler=_flow()
+        vae=easyanimate_vae(), text_encoder=text_encoder, tokenizer=qwen_tokenizer(), transformer=network, scheduler=flow()
     )
 
 
@@ -594,7 +566,7 @@ def lucy() -> Any:
     return diffusers.LucyEditPipeline(
         **_umt5(),
         vae=wan_5b_vae(),
-        scheduler=_unipc(5.0),
+        scheduler=unipc(5.0),
         transformer=_wan_network(in_channels=2 * LATENT),
         expand_timesteps=True,
     )
@@ -606,8 +578,8 @@ MODELS: dict[str, Callable[[], Any]] = {
         wan, wan_image, wan_ends, wan22, wan22_image, wan22_5b, wan_vace, wan_vace_modular, wan_animate, wan_modular,
         ltx, ltx_modular, ltx2,
         hunyuan, hunyuan_image,
-        hunyuan15, hunyuan15_image, framepack, cogvideox, cogvideox_image, mochi, skyreels, skyreels_forcing, cosmos25,
-        cosmos3, helios,
+        hunyuan15, hunyuan15_image, framepack, cogvideox, cogvideox_image, cogvideox15, cogvideox15_image, mochi,
+        skyreels, skyreels_forcing, cosmos1, cosmos1_image, cosmos2_image, cosmos25, cosmos3, minimax_h3, helios,
         helios_modular, sana_video, sana_video_image, kandinsky5, kandinsky5_image, animatediff, svd, modelscope, allegro,
         latte,
         easyanimate, anyflow, lucy,

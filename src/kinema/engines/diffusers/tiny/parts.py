@@ -1,4 +1,4 @@
-"""The smallest autoencoders and picture encoders of each kind. They shrink pictures as much as the real ones do."""
+"""The smallest autoencoders and picture encoders of each kind, and schedulers. Pictures are shrunk as much as by the real ones."""
 
 from __future__ import annotations
 
@@ -8,6 +8,19 @@ from kinema.engines.diffusers.tiny.packages import diffusers, transformers
 
 WIDTH = 32
 LATENT = 16
+HEADS: dict[str, Any] = {"num_attention_heads": 2, "attention_head_dim": 16, "num_layers": 2}
+
+
+def flow(**options: Any) -> Any:
+    """Steps of a flow by Euler's method."""
+    return diffusers.FlowMatchEulerDiscreteScheduler(**options)
+
+
+def unipc(shift: float = 3.0) -> Any:
+    """Steps of a flow by UniPC."""
+    return diffusers.UniPCMultistepScheduler(
+        prediction_type="flow_prediction", use_flow_sigmas=True, num_train_timesteps=1000, flow_shift=shift
+    )
 
 
 def wan_vae() -> Any:
@@ -112,6 +125,34 @@ def easyanimate_vae() -> Any:
     return diffusers.AutoencoderKLMagvit(
         block_out_channels=[8, 8, 8, 8], layers_per_block=1, norm_num_groups=2, latent_channels=4, spatial_group_norm=False
     )
+
+
+def cosmos_vae() -> Any:
+    """8 pixels a side, 8 frames."""
+    return diffusers.AutoencoderKLCosmos(
+        latent_channels=LATENT, encoder_block_out_channels=(8, 8, 8, 8), decode_block_out_channels=(8, 8, 8, 8),
+        attention_resolutions=(8,), resolution=64, num_layers=1,
+    )  # fmt: skip
+
+
+def minimax_vae() -> Any:
+    """16 pixels a side; 5 latents for 17 frames."""
+    channels = 4
+    return diffusers.AutoencoderKLMiniMaxH3(
+        latent_channels=channels, block_out_channels=(4, 4, 4, 4, 4, 4), layers_per_block=1, norm_num_groups=2,
+        decoder_num_layers=1, decoder_num_attention_heads=2, decoder_attention_head_dim=16, decoder_ffn_mult=1,
+        latents_mean=(0.0,) * channels, latents_std=(1.0,) * channels,
+    )  # fmt: skip
+
+
+def minimax_audio_vae() -> Any:
+    """800 samples of mono sound of 32 kHz."""
+    channels = 8
+    return diffusers.AutoencoderKLMiniMaxH3Audio(
+        encoder_dim=4, encoder_rates=(10, 10, 8), latent_dim=32, latent_channels=channels, num_attention_heads=2,
+        decoder_dim=16, decoder_rates=(10, 10, 8), decoder_kernel_sizes=(20, 20, 16), resblock_kernel_sizes=(3,),
+        resblock_dilation_sizes=((1,),), latents_mean=[0.0] * channels, latents_std=[1.0] * channels,
+    )  # fmt: skip
 
 
 def clip_vision(side: int = 28, *, projected: bool = False) -> Any:

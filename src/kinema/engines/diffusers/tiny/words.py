@@ -164,6 +164,20 @@ def qwen_vl(layers: int = 2) -> Any:
     return transformers.Qwen2_5_VLForConditionalGeneration(config)
 
 
+def qwen3_vl(layers: int) -> Any:
+    """Qwen3-VL with so many narrow layers of text, and one for pictures."""
+    vision = {
+        "depth": 1, "hidden_size": WIDTH, "intermediate_size": WIDTH, "num_heads": 2, "out_hidden_size": WIDTH, "patch_size": 16,
+        "num_position_embeddings": 16, "deepstack_visual_indexes": [0],
+    }  # fmt: skip
+    text = {**_QWEN, "head_dim": 8, "num_hidden_layers": layers}
+    config = transformers.Qwen3VLConfig(
+        text_config=text, vision_config=vision, vision_start_token_id=3, vision_end_token_id=4, image_token_id=5,
+        video_token_id=6,
+    )  # fmt: skip
+    return transformers.Qwen3VLForConditionalGeneration(config)
+
+
 def gemma2() -> Any:
     """One layer of Gemma 2."""
     return transformers.Gemma2Model(transformers.Gemma2Config(**_DECODER, head_dim=8, num_hidden_layers=1))
