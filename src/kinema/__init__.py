@@ -15,7 +15,20 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from kinema.api import blend, edit, extend, films, generate, image, infill, interpolate, perceive, render, restyle
+    from kinema.api import (
+        blend,
+        edit,
+        extend,
+        films,
+        generate,
+        image,
+        infill,
+        interpolate,
+        perceive,
+        render,
+        restyle,
+        upscale,
+    )
     from kinema.client import RemoteWorld
     from kinema.datasets.lerobot import Dataset
     from kinema.datasets.recorder import record
@@ -31,7 +44,20 @@ __version__ = "0.2.0"
 
 _HOME = {
     **dict.fromkeys(
-        ("blend", "edit", "extend", "films", "generate", "image", "infill", "interpolate", "perceive", "render", "restyle"),
+        (
+            "blend",
+            "edit",
+            "extend",
+            "films",
+            "generate",
+            "image",
+            "infill",
+            "interpolate",
+            "perceive",
+            "render",
+            "restyle",
+            "upscale",
+        ),
         "kinema.api",
     ),
     "Scene": "kinema.scene.scene",
@@ -71,6 +97,7 @@ __all__ = [
     "restyle",
     "surprise",
     "train_world",
+    "upscale",
 ]
 
 _MODULES = ("envs", "errors")

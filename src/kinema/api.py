@@ -404,6 +404,43 @@ def edit(
     return engine.film(request, progress)[0]
 
 
+def upscale(
+    clip: AnyClip, prompt: str = "", *, model: AnyModel = None, size: AnySize = None, strength: float | None = None,
+    seed: int = 0, options: SamplingConfig | None = None, steps: int | None = None, guidance: float | None = None,
+    progress: Progress | None = None,
+) -> Clip:  # fmt: skip
+    """Show a clip larger. An upscaler, such as LTX's, draws it finer; a model that edits by a strength draws the enlarged clip
+    finer and keeps most of it; a Kinema model renders the clip's state, known or perceived, at the larger size.
+
+    Args:
+        clip: A clip, a path, a PIL picture, or uint8 pixels [T, H, W, 3].
+        prompt: What the clip shows, for models that edit. Empty: the caption of the clip, if it has one.
+        model: A model, or the name, folder or address of one. None: the default, `kinema-tiny`.
+        size: "WIDTHxHEIGHT" or (width, height) in pixels, larger than the clip's. None: twice the clip's.
+        strength: Of models that edit: near 0 keeps the enlarged pixels, 1 nothing of them. None: 0.3.
+        seed: Same seed, machine and device: same output.
+        options: How to sample. None: the usual `Options()`.
+        steps: Steps of the sampler. None: the model's usual.
+        guidance: How hard the words pull; 1: not at all. None: the model's usual.
+        progress: Called with (stage, steps done, steps in all).
+
+    Returns:
+        A clip of T frames at the frame rate of the given clip, with its sound; with its state where what is drawn goes by it.
+
+    Raises:
+        InputError: The model cannot upscale, or the size is not larger.
+        SizeError: A size or length that the model or the memory of this machine cannot do.
+        MediaError: A file that cannot be read.
+        ModelError: There is no such model, or its weights do not fit.
+    """
+    engine = engine_for(model)
+    request = FilmRequest(
+        workflow="upscale", prompt=prompt, strength=strength, video=Clip.of(clip, **engine.capabilities.reading), size=size,
+        seed=seed, options=options, steps=steps, guidance=guidance,
+    )  # fmt: skip
+    return engine.film(request, progress)[0]
+
+
 def perceive(
     clip: AnyClip,
     *,
@@ -506,7 +543,7 @@ def restyle(
     width, height = usual.check_size(size)
     drawn = control_film(scene, chosen, *usual.nearest_size(width, height))
     request = FilmRequest(
-        workflow="edit", prompt=prompt, negative_prompt=negative_prompt, video=drawn, strength=strength, size=(width, height),
+        workflow="restyle", prompt=prompt, negative_prompt=negative_prompt, video=drawn, strength=strength, size=(width, height),
         seed=seed, steps=steps, guidance=guidance,
         loras=tuple(parse_lora(one) if isinstance(one, str) else one for one in loras),
     )  # fmt: skip

@@ -281,6 +281,23 @@ def test_edit_longer_and_shorter(studio: Page, server: Running, clips: dict[str,
     expect(studio.get_by_test_id("result")).to_have_count(0)
 
 
+def test_a_clip_is_made_larger(studio: Page, server: Running, clips: dict[str, dict[str, Any]]) -> None:
+    """To the size that the form shows, by the model that it names."""
+    clip = clips["box"]
+    width, height = (2 * int(side) for side in clip["size"].split("x"))
+    go(studio, "gallery", clip["id"])
+    studio.get_by_test_id("change-upscale").click()
+    expect(studio.get_by_test_id("tool-upscale")).to_have_attribute("aria-selected", "true")
+    expect(studio.get_by_test_id("upscale-times").get_by_label("4 times")).to_have_count(0)  # more than it films
+    choose(studio, "upscale-times", "1.5 times")
+    choose(studio, "upscale-times", "2 times")
+    expect(studio.get_by_test_id("upscale-size")).to_have_text(f"{clip['size'].replace('x', '×')} → {width}×{height}")
+    expect(studio.get_by_text("rendered at the larger size")).to_be_visible()
+    studio.get_by_test_id("upscale").click()
+    expect(studio.locator(DONE)).to_have_count(1)
+    assert latest(server)["size"] == f"{width}x{height}" and latest(server)["kinema"]["kind"] == "upscale"
+
+
 def test_edit_what_is_seen(studio: Page, server: Running, clips: dict[str, dict[str, Any]]) -> None:
     """Repainted under a mask, put in another place, moved by dragging, by a drawn path and by keys."""
     clip = clips["ball"]

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from kinema.engines.diffusers.engine import DiffusersEngine
 from kinema.engines.diffusers.tiny.models import make_tiny
 from kinema.engines.registry import ModelEntry
 from kinema.media import Clip
+from kinema.playground.controls import Control
 
 for package in ("diffusers", "transformers"):
     logging: Any = importlib.import_module(f"{package}.utils.logging")
@@ -54,8 +58,26 @@ COSMOS = {
     "cosmos1-image": "cosmos_video2world",
     "cosmos2-image": "cosmos2_video2world",
     "cosmos25": "cosmos2_5_predict",
+    "cosmos-transfer": "cosmos2_5_transfer",
 }
 """Tiny models whose pipelines make a guardrail, and the modules of these."""
+STEERED: dict[str, tuple[Control, ...]] = {
+    "animatediff-control": ("depth",),
+    "cosmos-transfer": ("edges",),
+    "ltx2": ("depth", "edges"),
+}
+"""What steers the tiny models for which somebody must say it."""
+
+
+class _Transforms:
+    """In place of torchvision, which Cosmos' ControlNet makes its mask of padding smaller with."""
+
+    InterpolationMode = SimpleNamespace(NEAREST="nearest")
+    functional = SimpleNamespace(
+        resize=lambda mask, size, interpolation: torch.nn.functional.interpolate(mask, size, mode=interpolation)
+    )
+
+
 GUARDRAILS: dict[str, Any] = {}
 """What diffusers itself makes, by the tiny models for which it has a stand-in."""
 
@@ -82,7 +104,11 @@ def engine_of(tiny: Callable[[str], Path], session_patch: pytest.MonkeyPatch) ->
             if name in COSMOS:
                 GUARDRAILS[name] = cosmos_module(name).CosmosSafetyChecker
                 session_patch.setattr(cosmos_module(name), "CosmosSafetyChecker", Guardrail)
-            made[name] = DiffusersEngine(ModelEntry(name=name, source=str(tiny(name))), device="cpu")
+            if name == "cosmos-transfer" and importlib.util.find_spec("torchvision") is None:
+                steering: Any = importlib.import_module("diffusers.models.controlnets.controlnet_cosmos")
+                session_patch.setattr(steering, "transforms", _Transforms, raising=False)
+            entry = ModelEntry(name=name, source=str(tiny(name)), controls=STEERED.get(name, ()))
+            made[name] = DiffusersEngine(entry, device="cpu")
         return made[name]
 
     return engine

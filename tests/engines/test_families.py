@@ -30,6 +30,7 @@ SLOW_TEXT = {"hunyuan15", "hunyuan15-image", "allegro"}
 """More than 1,000 tokens of text, or tiles of 24 frames: these film once a test."""
 EACH_WAY = ("wan", "wan-image", "wan-vace", "ltx", "skyreels-forcing", "svd", "animatediff", "cosmos25")
 """One model for each way in which pictures are given."""
+WORDLESS = ("svd", "ltx-upscaler", "ltx2-upscaler")
 SIZES = {"allegro": (128, 128), "ltx2": (64, 64), "hunyuan15-image": (64, 64)}
 
 
@@ -49,6 +50,8 @@ def request(engine: DiffusersEngine, workflow: Workflow, frames: int = 5, **more
         "infill": {"pictures": ((noise(size=size), 0.0), (noise(size=size, seed=1), frames / able.fps))},
         "extend": {"video": noise(18, able.fps, size)},
         "edit": {"video": noise(frames, able.fps, size)},
+        "restyle": {"video": noise(frames, able.fps, size)},
+        "upscale": {"video": noise(frames, able.fps, size), "size": (2 * size[0], 2 * size[1]), "steps": 4},
         "blend": {"video": noise(2, able.fps, size), "second": noise(3, able.fps, size, 1)},
     }
     asked = {"prompt": "A red ball rolls", "seconds": frames / able.fps, "size": size, "steps": 2, "seed": 3}
@@ -92,7 +95,8 @@ def test_every_workflow_films(engine_of: Engines, name: str, monkeypatch: pytest
         (clip,) = engine.film(request(engine, workflow), progress=lambda *step, to=steps: to.append(step))
         frames = {"still": 1, "infill": 6}.get(workflow, 5) + kept.get(workflow, 0)
         assert clip.num_frames == frames, workflow
-        assert clip.size == "{}x{}".format(*SIZES.get(name, (32, 32))) and clip.fps == able.fps
+        larger = 2 if workflow == "upscale" else 1
+        assert clip.size == "{}x{}".format(*(larger * side for side in SIZES.get(name, (32, 32)))) and clip.fps == able.fps
         assert clip.frames[-1].std() > 1
         assert clip.settings["model"] == name and clip.settings["family"] == able.family
         assert steps[-1][1] == steps[-1][2] > 0 and all(done <= total for _, done, total in steps), workflow
@@ -112,7 +116,7 @@ def test_words_and_pictures_matter(engine_of: Engines, name: str) -> None:
     for workflow, call in engine.family.bases[engine.folder.base].items():
         asked = request(engine, workflow, guidance=2.0)
         (film,) = engine.film(asked)
-        if name != "svd":
+        if name not in WORDLESS:
             (other,) = engine.film(replace(asked, prompt="two robots wave at the sea"))
             assert (film.frames != other.frames).any(), f"{workflow}: the prompt"
         if call.inputs != "words":
@@ -128,12 +132,21 @@ def plain_arguments(engine: DiffusersEngine, workflow: Workflow, takes: Any) -> 
     asked, family = request(engine, workflow), engine.family
     assert isinstance(asked.size, tuple)
     pictures = [clip.picture() for clip, _ in asked.pictures]
+    call, given = family.bases[engine.folder.base][workflow], {}
+    if workflow in ("restyle", "upscale"):
+        assert asked.video is not None
+        shown = [asked.video.picture(min(i, 4)) for i in range(family.frames.at_least(5))]
+        given = {call.control or "video": shown}
     arguments = {
         "prompt": asked.prompt, "width": asked.size[0], "height": asked.size[1], "num_inference_steps": 2,
         "generator": torch.Generator().manual_seed(3), "output_type": "np", family.guidance_name: family.guidance,
         family.frames_name: family.frames.at_least(5) + family.dropped, "fps": int(family.fps), "frame_rate": family.fps,
-        **dict(family.always), **dict(zip(("image", "last_image"), pictures, strict=False)),
+        **dict(family.always), **given, **dict(zip(("image", "last_image"), pictures, strict=False)),
     }  # fmt: skip
+    if family.chunk_name is not None:
+        arguments[family.chunk_name] = family.frames.at_least(5)
+    if workflow == "upscale":
+        arguments |= {"width": asked.size[0] // 2, "height": asked.size[1] // 2}
     return {name: value for name, value in arguments.items() if name in takes}
 
 
@@ -167,7 +180,7 @@ def test_cancelled_within_a_step(engine_of: Engines, name: str) -> None:
     def count(module: torch.nn.Module, *_: Any) -> None:
         name = type(module).__name__
         if isinstance(module, diffusers.ModelMixin) and name.endswith(
-            ("Transformer3DModel", "OmniTransformer", "ConditionModel", "MotionModel")
+            ("Transformer3DModel", "OmniTransformer", "ConditionModel", "MotionModel", "UpsamplerModel")
         ):
             calls.append(module)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -51,6 +52,36 @@ def test_a_state_is_painted_by_an_open_model(client: TestClient) -> None:
     assert video["kinema"]["has_state"] and video["kinema"]["settings"]["control"] == "depth"
     shown = client.get(f"/v1/videos/{id}/content?variant=state").json()
     assert [one["kind"] for one in shown["entities"]] == [one["kind"] for one in state["entities"]]
+
+
+def test_a_video_is_shown_larger(client: TestClient, tmp_path: Path) -> None:
+    """By Kinema's own model from its state, by an upscaler; refused where nothing would be larger."""
+    save_entry(ModelEntry(name="larger", source=str(make_tiny("ltx-upscaler", tmp_path / "upscaler"))))
+    services = client.app.state.services  # type: ignore[attr-defined]
+    worker = Worker(services.settings)
+
+    def made(address: str, body: dict[str, object]) -> dict[str, Any]:
+        answer = client.post(address, json=body)
+        assert answer.status_code == 200, answer.text
+        worker.run(idle=lambda: not services.queue.waiting(None))
+        video: dict[str, Any] = client.get(f"/v1/videos/{answer.json()['id']}").json()
+        assert video["status"] == "completed", video["error"]
+        return video
+
+    first = made("/v1/videos/renders", {"state": make_scene(5).to_dict(), "size": "64x64"})
+    for model, size in (("kinema-tiny", None), ("larger", "96x96")):
+        body = {"video": {"id": first["id"]}, "model": model, **({"size": size} if size else {})}
+        larger = made("/v1/videos/upscales", body)
+        assert larger["size"] == (size or "128x128") and larger["seconds"] == first["seconds"]
+        assert larger["kinema"]["kind"] == "upscale" and larger["kinema"]["settings"]["layout"] == "upscale"
+        assert larger["kinema"]["has_state"]
+    for change, message in (
+        ({"size": "64x64"}, "a size larger than the video's 64x64"),
+        ({"model": "vace"}, "cannot do 'upscale'"),
+    ):
+        answer = client.post("/v1/videos/upscales", json={"video": {"id": first["id"]}, "model": "larger", **change})
+        assert answer.status_code == 400 and message in answer.json()["error"]["message"], answer.text
+    worker.close()
 
 
 def test_only_named_loras_may_be_asked_for(client: TestClient) -> None:

@@ -1,4 +1,4 @@
-"""Verbs that take clips and give a clip: extend, infill, blend, interpolate, edit, and image, a clip of one frame."""
+"""Verbs that take clips and give a clip: extend, infill, blend, interpolate, edit, upscale, and image, a clip of one frame."""
 
 from __future__ import annotations
 
@@ -32,7 +32,8 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
         parser = subparsers.add_parser(name, help=text, description=text)
         add_output(parser, default)
         add_model(parser)
-        add_size(parser, "the model's own" if name == "image" else "that of what is given, or one near that the model films")
+        sizes = {"image": "the model's own", "upscale": "twice the clip's"}
+        add_size(parser, sizes.get(name, "that of what is given, or one near that the model films"))
         parser.set_defaults(run=run, verb=name)
         return parser
 
@@ -61,6 +62,12 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
         "--strength", type=number, default=EDIT_STRENGTH, help=f"near 0 keeps all, 1 nothing (default: {EDIT_STRENGTH})"
     )
     parser.add_argument("--mask", type=Path, help="a picture of the clip's size, white where it may change")
+    parser = verb("upscale", "show a clip larger, drawn finer")
+    parser.add_argument("clip", type=Path)
+    parser.add_argument("prompt", nargs="?", default="", type=words)
+    parser.add_argument(
+        "--strength", type=number, help="of models that edit: near 0 keeps the enlarged pixels (default: 0.3)"
+    )
     parser = verb("image", "one still picture", "out.png")
     parser.add_argument("prompt", type=words)
 
@@ -106,5 +113,7 @@ def _make(arguments: argparse.Namespace) -> Clip:
             return api.blend(clip, other, arguments.prompt, seconds=arguments.seconds, strict=arguments.strict, **common)
         if arguments.verb == "interpolate":
             return api.interpolate(clip, fps=arguments.fps, **common)
+        if arguments.verb == "upscale":
+            return api.upscale(clip, arguments.prompt, strength=arguments.strength, **common)
         mask = Path(arguments.mask) if arguments.mask else None
         return api.edit(clip, arguments.prompt, strength=arguments.strength, mask=mask, strict=arguments.strict, **common)

@@ -48,6 +48,10 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
         help="weights of the transformer in 8 or 4 bits, or as the GGUF file in the folder has them",
     )  # fmt: skip
     one.add_argument(
+        "--control", action="append", default=[], choices=("coarse", "depth", "segments", "edges"),
+        help="a drawing of a scene that its ControlNet or in-context LoRA was trained on; may be repeated",
+    )  # fmt: skip
+    one.add_argument(
         "--gguf", action="append", default=[], metavar="FILE",
         help="the transformer's weights from a GGUF file; another component's by NAME=FILE",
     )  # fmt: skip
@@ -173,7 +177,7 @@ def _add(arguments: argparse.Namespace) -> int:
     if name in entries() and not arguments.force:
         raise InputError(f"there is a model {name!r}; choose another --name, or replace it with --force")
     entry = ModelEntry(
-        name=name, source=source, dtype=arguments.dtype, gguf=_gguf_of(arguments),
+        name=name, source=source, dtype=arguments.dtype, gguf=_gguf_of(arguments), controls=tuple(arguments.control),
         quantize="" if arguments.quantize == "gguf" else arguments.quantize, offload=arguments.offload,
         compile=arguments.compile, batch=arguments.batch, cache=arguments.cache, device=arguments.device,
         aliases=tuple(arguments.alias),
@@ -302,8 +306,10 @@ def _check(arguments: argparse.Namespace) -> int:
     if not one.workflows:
         raise InputError(f"{entry.name} is a recorded world, which does not film; step into it: kinema play {entry.source}")
     workflow = "generate" if "generate" in one.workflows else one.workflows[0]
-    if workflow == "edit":
-        raise InputError(f"{entry.name} only edits films; try it with kinema edit CLIP PROMPT --model {entry.name}")
+    needed = {"edit": "edit CLIP PROMPT", "restyle": "restyle CLIP PROMPT", "upscale": "upscale CLIP"}
+    if workflow in needed:
+        tried = f"try it with kinema {needed[workflow]} --model {entry.name}"
+        raise InputError(f"{entry.name} needs a film to begin with ({workflow}); {tried}")
     given: dict[str, Any] = {}
     if workflow != "generate":
         from PIL import Image

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from kinema.engines.protocol import Capabilities, FilmPlan, FilmRequest, FrameRule, Workflow
+from kinema.engines.protocol import WORKFLOWS, Capabilities, FilmPlan, FilmRequest, FrameRule, Workflow
 from kinema.errors import InputError
 from kinema.inference.pipeline import Progress
 from kinema.media import Clip
@@ -31,20 +31,28 @@ Primitive = Callable[[FilmRequest, FilmPlan], Clip]
 class Parts:
     """What an engine can do in one pass.
 
-    history: how many frames of a film its primitive "extend" goes on from, and returns before the new ones. guard: match the colors
-    of later parts to the first.
+    history: how many frames of a film its primitive "extend" goes on from, and returns before the new ones. factor: by how much its
+    primitive "upscale" makes pictures larger. guard: match the colors of later parts to the first.
     """
 
     capabilities: Capabilities
     primitive: Primitive
     primitives: tuple[Workflow, ...]
     history: int = 0
+    factor: int = 2
     guard: bool = True
 
 
-def derived_workflows(primitives: Sequence[Workflow], frames: FrameRule) -> tuple[Workflow, ...]:
-    """All that can be made of an engine's primitives, in the order of WORKFLOWS."""
+def derived_workflows(
+    primitives: Sequence[Workflow], frames: FrameRule, *, keeps: bool = False, steered: bool = False
+) -> tuple[Workflow, ...]:
+    """All that can be made of an engine's primitives, in the order of WORKFLOWS. keeps: its primitive "edit" keeps the more of a
+    film the lower its strength, so that it can draw finer what was enlarged. steered: what it edits may be a drawing of a scene."""
     have = set(primitives)
+    if "edit" in have and keeps:
+        have.add("upscale")
+    if "edit" in have and steered:
+        have.add("restyle")
     if "keyframes" in have:
         have |= {"image", "first_last"}
     if "image" in have:
@@ -53,10 +61,7 @@ def derived_workflows(primitives: Sequence[Workflow], frames: FrameRule) -> tupl
         have |= {"infill", "blend"}
     if "generate" in have and frames.at_least(1) <= 9:
         have.add("still")
-    order: tuple[Workflow, ...] = (
-        "generate", "image", "first_last", "keyframes", "extend", "infill", "blend", "edit", "still",
-    )  # fmt: skip
-    return tuple(one for one in order if one in have)
+    return tuple(one for one in WORKFLOWS if one in have)
 
 
 def film_workflow(parts: Parts, request: FilmRequest, progress: Progress | None = None) -> Clip:
@@ -170,6 +175,8 @@ def _pass(parts: Parts, request: FilmRequest) -> FilmRequest:
         return request
     if request.workflow in ("image", "first_last") and "keyframes" in parts.primitives:
         return replace(request, workflow="keyframes")
+    if request.workflow == "restyle" and "edit" in parts.primitives:
+        return replace(request, workflow="edit")
     raise InputError(f"{parts.capabilities.model} cannot {request.workflow}")
 
 
@@ -284,13 +291,43 @@ def _edit(parts: Parts, request: FilmRequest) -> Clip:
         raise InputError(
             f"{video.duration_s:g} s: {parts.capabilities.model} edits up to {plan.frames / plan.fps:g} s at once: trim it first"
         )
-    made = plan.finish(parts.primitive(request, plan))
+    made = plan.finish(parts.primitive(_pass(parts, request), plan))
     given = video.fit(*plan.wanted_size)
     frames = made.frames[: given.num_frames]
     if request.mask is not None:
         inside = request.mask.fit(*plan.wanted_size).frames[0].mean(-1) > 127
         frames = np.where(inside[None, ..., None], frames, given.frames[: len(frames)])
     return _noted(replace(made, frames=frames, fps=given.fps, sound=video.sound, state=None), plan.notes)
+
+
+def _upscale(parts: Parts, request: FilmRequest) -> Clip:
+    """A film shown larger, by default twice: by the model's own upscaler, or enlarged and then drawn finer by an edit that keeps
+    most of it."""
+    video = _needs_video(request)
+    width, height = _size_of(video)
+    wanted = parts.capabilities.check_size(request.size or (2 * width, 2 * height))
+    if wanted[0] < width or wanted[1] < height or wanted == (width, height):
+        raise InputError(f"upscale to {wanted[0]}x{wanted[1]}: expected a size larger than the film's {width}x{height}")
+    if "upscale" not in parts.primitives:
+        strength = UPSCALE_STRENGTH if request.strength is None else request.strength
+        one = replace(
+            request, workflow="edit", video=video.fit(*wanted), size=wanted, strength=strength,
+            prompt=request.prompt or video.caption,
+        )  # fmt: skip
+        return _edit(parts, one)
+    before = (max(round(wanted[0] / parts.factor), 1), max(round(wanted[1] / parts.factor), 1))
+    plan = parts.capabilities.plan(video.duration_s, None, before)
+    shown, clips = video.resample(plan.fps), list[Clip]()
+    while (at := sum(clip.num_frames for clip in clips)) < shown.num_frames:
+        rest = replace(shown.cut(slice(at, at + plan.frames)), sound=None, state=None)
+        passed = replace(plan, frames=parts.capabilities.frames.at_least(rest.num_frames))
+        clips.append(parts.primitive(replace(request, video=rest), passed).cut(slice(rest.num_frames)))
+    made = _joined(clips).resample(video.fps).cut(slice(video.num_frames)).fit(*wanted)
+    return replace(made, sound=video.sound, state=video.state)
+
+
+UPSCALE_STRENGTH = 0.3
+"""Of the edit that draws an enlarged film finer: colors and shapes stay, edges and textures are new."""
 
 
 def _needs_video(request: FilmRequest) -> Clip:
@@ -302,6 +339,7 @@ def _needs_video(request: FilmRequest) -> Clip:
 _WORKFLOWS: dict[Workflow, Callable[[Parts, FilmRequest], Clip]] = {
     "generate": _generate, "image": _generate, "first_last": _generate, "keyframes": _generate, "still": _still,
     "extend": _extend, "blend": _blend, "infill": _infill, "edit": _edit,
+    "restyle": _edit, "upscale": _upscale,
 }  # fmt: skip
 
 

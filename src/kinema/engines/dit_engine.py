@@ -38,7 +38,7 @@ def dit_capabilities(config: DiTModelConfig, name: str, folder: Path | None = No
     rule = FrameRule(least=2, most=config.frames)
     return Capabilities(
         model=name, engine="kinema", family="DiT",
-        workflows=() if config.film is None else derived_workflows(PRIMITIVES, FrameRule()),
+        workflows=() if config.film is None else derived_workflows(PRIMITIVES, FrameRule(), keeps=True),
         size=(config.width, config.height), fps=config.fps, seconds=config.seconds or config.frames / config.fps, frames=rule,
         multiple=cell, masks=True, most_pixels=4 * config.width * config.height, steps=STEPS, guidance=GUIDANCE, strength=STRENGTH,
         weights_sha256="" if folder is None else weights_sha256(folder),

@@ -115,7 +115,7 @@ class NativeCapabilities(Capabilities):
 def native_capabilities(config: ModelConfig, name: str) -> NativeCapabilities:
     """What a Kinema model films, by its config alone."""
     return NativeCapabilities(
-        config=config, model=name, engine="kinema", family="Kinema", workflows=WORKFLOWS,
+        config=config, model=name, engine="kinema", family="Kinema", workflows=tuple(one for one in WORKFLOWS if one != "restyle"),
         size=limits.default_size(config), fps=min(max(FPS, config.fps[0]), config.fps[1]), seconds=SECONDS, frames=FrameRule(),
         multiple=config.cell_px, sizes=tuple(map(limits.parse_size, limits.sizes_of(config))), steps=16, guidance=2.0,
         strength=EDIT_STRENGTH, camera=True, masks=True, state=True,
@@ -170,6 +170,8 @@ class NativeEngine:
         if request.workflow == "infill":
             fps = FPS if request.fps is None else request.fps
             return [native_films.film_through(request.pictures, request.prompt, fps=fps, **common)]
+        if request.workflow == "upscale":
+            return [native_films.film_larger(_needed(request.video, "upscale"), **common)]
         if request.workflow in ("extend", "blend", "edit"):
             return [self._change(request, common)]
         return native_films.film_prompt(
@@ -179,20 +181,25 @@ class NativeEngine:
         )  # fmt: skip
 
     def _change(self, request: FilmRequest, common: dict[str, Any]) -> Clip:
-        if request.video is None:
-            raise InputError(f"{request.workflow} needs a video")
+        video = _needed(request.video, request.workflow)
         seconds = 2.0 if request.seconds is None else request.seconds
         if request.workflow == "extend":
-            return native_films.film_longer(request.video, request.prompt, seconds=seconds, before=request.before, **common)
+            return native_films.film_longer(video, request.prompt, seconds=seconds, before=request.before, **common)
         if request.workflow == "blend":
             if request.second is None:
                 raise InputError("a blend leads from one film to another: give both")
-            return native_films.film_passage(request.video, request.second, request.prompt, seconds=seconds, **common)
+            return native_films.film_passage(video, request.second, request.prompt, seconds=seconds, **common)
         strength = EDIT_STRENGTH if request.strength is None else request.strength
-        return native_films.film_edited(request.video, request.prompt, strength=strength, mask=request.mask, **common)
+        return native_films.film_edited(video, request.prompt, strength=strength, mask=request.mask, **common)
 
     def close(self) -> None:
         """Nothing: models stay loaded for the next that asks."""
+
+
+def _needed(video: Clip | None, workflow: str) -> Clip:
+    if video is None:
+        raise InputError(f"{workflow} needs a video")
+    return video
 
 
 def sampling_of(request: FilmRequest) -> SamplingConfig | None:

@@ -405,6 +405,23 @@ def perceive_scene(
     return decode_scene(tracks["state"], tracks["camera"], tracks["scene"], fps=clip.fps)
 
 
+def film_larger(
+    clip: AnyClip, *, model: Model | str | None = None, size: AnySize = None, seed: int = 0, options: SamplingConfig | None = None,
+    strict: bool = False, progress: Progress | None = None,
+) -> Clip:  # fmt: skip
+    """`kinema.upscale` for a Kinema model: the clip's state, known or perceived, rendered at the larger size."""
+    engine = resolve_model(model)
+    given = Clip.of(clip, **limits.reading(engine))
+    height, width = given.frames.shape[1:3]
+    wanted = limits.check_size(engine.config, (2 * width, 2 * height) if size is None else size)
+    if wanted[0] < width or wanted[1] < height or wanted == (width, height):
+        raise SizeError(f"upscale to {wanted[0]}x{wanted[1]}: expected a size larger than the clip's {width}x{height}")
+    scene = given.state or perceive_scene(given, model=engine, seed=seed, options=options)
+    made = film_scene(scene, model=engine, size=wanted, seed=seed, options=options, progress=progress)
+    layout = {**made.settings, "layout": "upscale", "scaled_from": given.size, "prompt": given.caption}
+    return replace(made, settings=layout, caption=given.caption, sound=given.sound)
+
+
 @float32_default()
 def film_scene(
     scene: Scene, *, model: Model | str | None = None, size: AnySize = None, seed: int = 0,

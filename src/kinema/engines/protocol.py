@@ -24,11 +24,13 @@ from kinema.media import Clip
 from kinema.playground.controls import Control
 from kinema.types import Frames
 
-Workflow = Literal["generate", "image", "first_last", "keyframes", "extend", "infill", "blend", "edit", "still"]
+Workflow = Literal[
+    "generate", "image", "first_last", "keyframes", "extend", "infill", "blend", "edit", "restyle", "upscale", "still"
+]
 WORKFLOWS: tuple[Workflow, ...] = get_args(Workflow)
 """generate: from words. image: from a first picture. first_last: between two pictures. keyframes: from pictures at given times.
 extend: longer, at its end or before its beginning. infill: what happens between pictures. blend: from one film to another. edit:
-a film made anew. still: one picture."""
+a film made anew. restyle: a film that a drawing of a scene steers. upscale: a film shown larger. still: one picture."""
 Watch = Callable[[Frames], None]
 """Called with a small picture uint8 [H, W, 3] of what is being filmed."""
 

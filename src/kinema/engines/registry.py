@@ -24,6 +24,7 @@ from urllib.parse import urlsplit
 from kinema.engines.licenses import license_named, parse_territory
 from kinema.engines.protocol import License, Lora
 from kinema.errors import InputError, ModelError, OutputError
+from kinema.playground.controls import CONTROLS, Control
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 CHOICES = {
@@ -41,6 +42,7 @@ KINDS: dict[str, tuple[Any, str]] = {
     "loras": (list, 'a list of files, such as ["film.safetensors=0.8"]'),
     "license": (dict, 'a table, such as { name = "apache-2.0" }'),
     "lora_files": (dict, 'a table of files by name, such as { film = "film.safetensors" }'),
+    "controls": (list, 'a list of drawings, such as ["depth"]'),
     "gguf": (dict, 'a table of files by component, such as { transformer = "wan-Q4_K_M.gguf" }'),
     "arguments": (dict, "a table, such as { max_sequence_length = 16 }"),
     "seconds_per_second": ((int, float), "a number"),
@@ -58,8 +60,9 @@ class ModelEntry:
     for it. device: of this model alone; "" as the command says. upstream_model: its name on the other server; key_variable: the
     environment variable that holds the key for it; lost: what happens to a video that it lost or may have lost; idempotent:
     whether it knows idempotency keys. lora_files: LoRA that requests may ask for by name. gguf: files with the weights of
-    components. arguments: further arguments of the pipeline's call. batch: how many films of one shape are made in one pass at
-    most. weights_sha256, seconds_per_second, memory_bytes: as `kinema models check` measured them.
+    components. controls: drawings of a scene that its ControlNet or in-context LoRA was trained on. arguments: further
+    arguments of the pipeline's call. batch: how many films of one shape are made in one pass at most. weights_sha256,
+    seconds_per_second, memory_bytes: as `kinema models check` measured them.
     """
 
     name: str
@@ -76,6 +79,7 @@ class ModelEntry:
     license: License | None = None
     lora_files: Mapping[str, str] = field(default_factory=dict)
     gguf: Mapping[str, str] = field(default_factory=dict)
+    controls: tuple[Control, ...] = ()
     arguments: Mapping[str, Any] = field(default_factory=dict)
     upstream_model: str = ""
     key_variable: str = ""
@@ -93,6 +97,9 @@ class ModelEntry:
                 raise InputError(f"alias {alias[:80]!r} of {self.name}: expected letters, digits, '.', '_' and '-'")
         if self.is_upstream:
             _check_address(self)
+        for control in self.controls:
+            if control not in CONTROLS:
+                raise InputError(f"control {str(control)[:40]!r} of {self.name}: expected {', '.join(CONTROLS)}")
         if self.gguf and self.quantize:
             raise InputError(f"quantize {self.quantize!r} of {self.name}: a GGUF file is quantized already; leave one out")
         if self.batch < 1:
@@ -228,12 +235,12 @@ def _entry(path: Path, name: str, table: Any) -> ModelEntry:
     values = dict(table)
     for key, value in table.items():
         wanted, expected = KINDS.get(key, (str, "a text"))
-        lists = key in ("aliases", "loras")
+        lists = key in ("aliases", "loras", "controls")
         is_right = isinstance(value, wanted) and isinstance(value, bool) == (wanted is bool)
         if not is_right or (lists and not all(isinstance(one, str) for one in value)):
             raise InputError(f"{path}: {key} of [models.{name}] is {str(value)[:40]!r}: expected {expected}")
     try:
-        values["aliases"] = tuple(values.get("aliases", ()))
+        values |= {key: tuple(values.get(key, ())) for key in ("aliases", "controls")}
         values["loras"] = tuple(parse_lora(text) for text in values.get("loras", ()))
         if "license" in values:
             values["license"] = _license_in(values["license"])

@@ -23,7 +23,7 @@ from PIL import Image
 
 from kinema.devices import AUTO, resolve_device
 from kinema.engines.compose import Parts, Primitive, derived_workflows, film_workflow
-from kinema.engines.diffusers.families import BATCHED, Call, Family, family_of, from_blocks, from_signature
+from kinema.engines.diffusers.families import BATCHED, Call, Family, edits, family_of, from_blocks, from_signature
 from kinema.engines.diffusers.folder import ModelFolder, read_folder
 from kinema.engines.diffusers.hooks import StepHooks
 from kinema.engines.diffusers.offload import offload
@@ -34,7 +34,7 @@ from kinema.errors import EngineError, InputError, ModelError
 from kinema.inference.pipeline import Progress
 from kinema.media import Clip
 from kinema.media.sound import RATES, Sound
-from kinema.playground.controls import Control
+from kinema.playground.controls import CONTROLS, Control
 from kinema.types import Frames
 
 log = logging.getLogger(__name__)
@@ -157,6 +157,11 @@ class DiffusersEngine:
             arguments["generator"] = [torch.Generator("cpu").manual_seed(film.seed) for film in films]
             if arguments.get("negative_prompt"):
                 arguments["negative_prompt"] = [request.negative_prompt] * len(films)
+        if "strength" in arguments and math.floor(steps * arguments["strength"]) < 1:
+            least = math.ceil(1 / arguments["strength"])
+            raise InputError(
+                f"{steps} steps at strength {arguments['strength']:g} change nothing: ask for at least {least} steps"
+            )
         passes = self.family.passes(plan.frames)
         with StepHooks(pipeline, steps, passes, progress, cancelled, watch), _reported(self.entry.name):
             made = pipeline(**arguments)
@@ -219,8 +224,7 @@ class DiffusersEngine:
         if call.inputs == "conditions":
             rule = self.family.condition
             assert rule is not None
-            module, _, name = rule.kind.rpartition(".")
-            kind = getattr(importlib.import_module(module), name)
+            kind = _named_class(rule.kind)
             numbered = [(picture, math.ceil(i / rule.step)) for picture, i in known]
             return {"conditions": [kind(**{rule.picture: picture, rule.number: i}) for picture, i in numbered]}
         if call.inputs == "vace":
@@ -230,6 +234,13 @@ class DiffusersEngine:
             strength = {} if request.strength is None else {"strength": request.strength}
             pictures = _pictures_of(request.video, plan)
             return {"video": pictures[:1] * call.lead + pictures, **strength}
+        if call.inputs == "control":
+            assert request.video is not None
+            frames = _pictures_of(request.video, plan)
+            if not call.control_kind:
+                return {call.control: frames}
+            kind, hold = _named_class(call.control_kind), 1.0 if request.strength is None else request.strength
+            return {call.control: [kind(frames=frames, strength=hold)]}
         if call.inputs == "history":
             assert request.video is not None
             return {"video": _pictures_of(request.video, replace(plan, frames=call.history))}
@@ -284,17 +295,17 @@ class DiffusersEngine:
 
     def _place(self, pipeline: Any) -> None:
         """Put the weights on the device: all of them where there is room, else part by part as they are used."""
-        way = self.entry.offload
+        method = self.entry.offload
         if self.place.type == "cpu":
-            if way not in ("auto", "none"):
-                raise InputError(f"offload {way!r} needs a GPU, and {self.entry.name} runs on the CPU; use auto or none")
-        elif way == "auto":
+            if method not in ("auto", "none"):
+                raise InputError(f"offload {method!r} needs a GPU, and {self.entry.name} runs on the CPU; use auto or none")
+        elif method == "auto":
             free = torch.cuda.mem_get_info(self.place)[0] if self.place.type == "cuda" else 1 << 60
-            way = "none" if self.folder.bytes * 1.25 < free else "model"
+            method = "none" if self.folder.bytes * 1.25 < free else "model"
             sizes = self.folder.bytes / 1e9, free / 1e9
-            log.info("%s: %.1f GB of weights, %.1f GB free, offload %s", self.entry.name, *sizes, way)
-        if way in ("model", "group"):
-            offload(pipeline, way, self.place)
+            log.info("%s: %.1f GB of weights, %.1f GB free, offload %s", self.entry.name, *sizes, method)
+        if method in ("model", "group"):
+            offload(pipeline, method, self.place)
         else:
             pipeline.to(self.place)
         if self.entry.compile:
@@ -348,8 +359,11 @@ def family_for(folder: ModelFolder) -> Family:
     return from_signature(folder.base, getattr(diffusers, folder.base).__call__, folder.configs)
 
 
-def controls_of(calls: Mapping[Workflow, Call]) -> tuple[Control, ...]:
-    """What of a scene can steer a pipeline: one that fills masks takes depth and outlines, one that goes by a film that film."""
+def controls_of(entry: ModelEntry, calls: Mapping[Workflow, Call]) -> tuple[Control, ...]:
+    """What of a scene can steer a pipeline: what its entry says; else one that fills masks takes depth and outlines, one that goes
+    by a film that film."""
+    if entry.controls and {"edit", "restyle"} & calls.keys():
+        return entry.controls
     if "edit" not in calls:
         return ()
     return ("depth", "edges", "coarse") if calls["edit"].inputs == "vace" else ("coarse",)
@@ -358,21 +372,27 @@ def controls_of(calls: Mapping[Workflow, Call]) -> tuple[Control, ...]:
 def capabilities_of(entry: ModelEntry, folder: ModelFolder, family: Family) -> Capabilities:
     """The document of a folder, without loading it."""
     calls = family.bases[folder.base]
-    primitives = tuple(calls)
+    controls = controls_of(entry, calls)
+    primitives = tuple(name for name in calls if name != "restyle" or controls)
+    if not primitives:
+        raise ModelError(
+            f"{entry.name} paints by a drawing of a scene: say which it was trained on, --control {' or '.join(CONTROLS)}"
+        )
     diffusers = require_diffusers()
     pipeline = getattr(diffusers, next(iter(calls.values())).pipeline, None)
     takes = set() if pipeline is None else set(inspect.signature(pipeline.__call__).parameters)
     if folder.modular and folder.blocks:
         takes = {one.name for one in getattr(diffusers, folder.blocks)().inputs}
-    goes_on = bool({"image", "keyframes", "extend"} & calls.keys())
+    goes_on = bool({"image", "keyframes", "extend", "upscale"} & calls.keys())
     return Capabilities(
-        model=entry.name, engine="diffusers", family=family.name, workflows=derived_workflows(primitives, family.frames),
+        model=entry.name, engine="diffusers", family=family.name,
+        workflows=derived_workflows(primitives, family.frames, **edits(calls)),
         size=family.size, fps=family.fps, seconds=round(family.usual_frames / family.fps, 3), frames=family.frames,
         multiple=family.multiple, most_pixels=family.most_pixels,
         most_seconds=None if goes_on or family.frames.most is None else family.frames.most / family.fps,
         steps=family.steps, guidance=family.guidance, negative_prompt="negative_prompt" in takes, sound=family.sound,
         strength=0.8 if "edit" in calls else None, masks=any(call.inputs == "vace" for call in calls.values()),
-        controls=controls_of(calls),
+        controls=controls,
         loras=hasattr(pipeline, "load_lora_weights"),
         lora_names=tuple(entry.lora_files),
         batch=entry.batch if "generate" in calls and calls["generate"].pipeline in BATCHED else 1,
@@ -389,6 +409,12 @@ def _license_of(folder: ModelFolder, family: Family) -> License:
     if named.must_accept and usual.must_accept:
         return replace(usual, name=named.name, link=named.link or usual.link)
     return named
+
+
+def _named_class(path: str) -> Any:
+    """A class by its module and name."""
+    module, _, name = path.rpartition(".")
+    return getattr(importlib.import_module(module), name)
 
 
 def _shared(first: Any, wanted: Any) -> Any:

@@ -7,6 +7,7 @@ A family that is not in the table is served by what its pipeline's signature say
 
 from __future__ import annotations
 
+import importlib
 import inspect
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
@@ -16,12 +17,14 @@ from kinema.engines.licenses import APACHE, MIT, STABILITY, TENCENT
 from kinema.engines.protocol import WORKFLOWS, FrameRule, License, Workflow
 from kinema.inference.limits import Size
 
-Inputs = Literal["words", "image", "frame", "ends", "conditions", "vace", "video", "history", "reference", "animate"]
-"""How pictures are given to a pipeline. words: not at all. image: `image=`. frame: `video=` of one frame, which is the first. ends:
-`image=` and `last_image=`. conditions: a list of pictures with frame numbers. vace: a video with a mask of what is to be made.
-video: `video=`, and `strength=` where it is taken. history: `video=` is the end of a film, and the film goes on from it. reference:
-a picture of what is shown, which is not the first frame. animate: `image=` of somebody, moved as in `pose_video=` and
-`face_video=`."""
+Inputs = Literal[
+    "words", "image", "frame", "ends", "conditions", "vace", "video", "control", "history", "reference", "animate"
+]
+"""How pictures are given to a pipeline. words: not at all. image: `image=`. frame: `video=` of one frame, which is the first.
+ends: `image=` and `last_image=`. conditions: a list of pictures with frame numbers. vace: a video with a mask of what is to be
+made. video: `video=`, and `strength=` where it is taken. control: a film that steers, under the name that the call says.
+history: `video=` is the end of a film, and the film goes on from it. reference: a picture of what is shown, which is not the
+first frame. animate: `image=` of somebody, moved as in `pose_video=` and `face_video=`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,6 +33,7 @@ class Call:
 
     pipeline: the class. inputs: how pictures are given to it. history: of how many frames a film goes on. lead: how many copies of
     its first frame are given before a video. echoed: how many frames of what it is given the pipeline returns before what it films.
+    control: the argument that takes a film that steers; control_kind: the class that holds its frames there, if there is one.
     arguments: those that are always given.
     """
 
@@ -38,6 +42,8 @@ class Call:
     history: int = 0
     lead: int = 0
     echoed: int = 0
+    control: str = ""
+    control_kind: str = ""
     arguments: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -119,10 +125,14 @@ _LTX = {
     **_one("LTXPipeline", generate="words"),
     **_one("LTXConditionPipeline", image="conditions", first_last="conditions", keyframes="conditions"),
 }
-_LTX2 = {
+_LTX2: dict[Workflow, Call] = {
     **_one("LTX2Pipeline", generate="words"),
     **_one("LTX2ConditionPipeline", image="conditions", first_last="conditions", keyframes="conditions"),
 }
+_LTX2["restyle"] = Call(
+    pipeline="LTX2InContextPipeline", inputs="control", control="reference_conditions",
+    control_kind="diffusers.pipelines.ltx2.pipeline_ltx2_ic_lora.LTX2ReferenceCondition",
+)  # fmt: skip
 _COGVIDEOX = {
     **_shared(
         "CogVideoXPipeline CogVideoXVideoToVideoPipeline",
@@ -241,6 +251,18 @@ FAMILIES: tuple[Family, ...] = (
         ), tiny=("ltx2",),
     ),
     Family(
+        name="LTX-Video upscaler",
+        bases={"LTXLatentUpsamplePipeline": {"upscale": Call(pipeline="LTXLatentUpsamplePipeline", inputs="video")}},
+        frames=FrameRule(step=8, offset=1, most=257), multiple=32, size=(768, 512), fps=25.0, usual_frames=161, steps=1,
+        guidance=None, frames_name="", tiny=("ltx-upscaler",),
+    ),
+    Family(
+        name="LTX-2 upscaler",
+        bases={"LTX2LatentUpsamplePipeline": {"upscale": Call(pipeline="LTX2LatentUpsamplePipeline", inputs="video")}},
+        frames=FrameRule(step=8, offset=1, most=481), multiple=32, size=(768, 512), fps=24.0, usual_frames=121, steps=1,
+        guidance=None, tiny=("ltx2-upscaler",),
+    ),
+    Family(
         name="MiniMax-H3", bases={}, modular=("MiniMaxH3ModularPipeline",),
         frames=FrameRule(step=17, offset=5, least=120, most=345), multiple=32, size=(1344, 768), fps=24.0, usual_frames=124,
         steps=50,
@@ -332,6 +354,16 @@ FAMILIES: tuple[Family, ...] = (
         tiny=("cosmos25",),
     ),
     Family(
+        name="Cosmos-Transfer2.5",
+        bases={
+            "Cosmos2_5_TransferPipeline": {
+                "restyle": Call(pipeline="Cosmos2_5_TransferPipeline", inputs="control", control="controls")
+            }
+        },
+        frames=FrameRule(step=4, offset=1), multiple=16, size=(1280, 704), fps=16.0, usual_frames=93, steps=36, guidance=3.0,
+        most_pixels=1280 * 704, chunk=93, overlap=1, chunk_name="num_frames_per_chunk", tiny=("cosmos-transfer",),
+    ),
+    Family(
         name="Cosmos-Predict2", bases={"Cosmos2VideoToWorldPipeline": _one("Cosmos2VideoToWorldPipeline", image="image")},
         frames=FrameRule(step=4, offset=1, most=93), multiple=16, size=(1280, 704), fps=16.0, usual_frames=93, steps=35,
         guidance=7.0,
@@ -414,6 +446,16 @@ FAMILIES: tuple[Family, ...] = (
         ),
         frames=FrameRule(most=32), multiple=16, size=(512, 512), fps=8.0, usual_frames=16, steps=50, guidance=7.5,
         most_pixels=768 * 768, tiny=("animatediff",),
+    ),
+    Family(
+        name="AnimateDiff ControlNet",
+        bases={
+            "AnimateDiffControlNetPipeline": {
+                "restyle": Call(pipeline="AnimateDiffControlNetPipeline", inputs="control", control="conditioning_frames")
+            }
+        },
+        frames=FrameRule(most=32), multiple=16, size=(512, 512), fps=8.0, usual_frames=16, steps=50, guidance=7.5,
+        most_pixels=768 * 768, tiny=("animatediff-control",),
     ),
     Family(
         name="Stable Video Diffusion",
@@ -535,6 +577,17 @@ def _unknown(
     )  # fmt: skip
 
 
+def edits(calls: Mapping[Workflow, Call]) -> dict[str, bool]:
+    """For `derived_workflows`: whether an edit goes by a strength, and whether a drawing of a scene can stand for the film."""
+    inputs = calls["edit"].inputs if "edit" in calls else ""
+    keeps = inputs == "video" and "strength" in inspect.signature(_pipeline_class(calls["edit"]).__call__).parameters
+    return {"keeps": keeps, "steered": inputs in ("vace", "video")}
+
+
+def _pipeline_class(call: Call) -> Any:
+    return getattr(importlib.import_module("diffusers"), call.pipeline, object)
+
+
 def families_table() -> str:
     """The families as a table in Markdown."""
     from kinema.engines.compose import derived_workflows
@@ -543,7 +596,7 @@ def families_table() -> str:
     lines = [heads, ("---",) * len(heads)]
     for family in FAMILIES:
         calls = list(family.bases.values())
-        have = {name for one in calls for name in derived_workflows(tuple(one), family.frames)}
+        have = {name for one in calls for name in derived_workflows(tuple(one), family.frames, **edits(one))}
         classes = dict.fromkeys((*family.bases, *family.modular))
         most = f", up to {family.frames.most}" if family.frames.most else ""
         lines.append((

@@ -16,7 +16,7 @@ import torch
 from kinema.engines.protocol import Cancelled, Watch
 from kinema.inference.pipeline import Progress
 
-NETWORKS = ("transformer", "transformer_2", "transformer_ref", "unet")
+NETWORKS = ("transformer", "transformer_2", "transformer_ref", "unet", "latent_upsampler")
 
 
 class StepHooks:

@@ -11,18 +11,18 @@ from typing import Any
 import torch
 
 
-def offload(pipeline: Any, way: str, place: torch.device) -> None:
+def offload(pipeline: Any, method: str, place: torch.device) -> None:
     """Have a loaded pipeline compute on a device, part by part.
 
     Args:
         pipeline: A pipeline of either format.
-        way: "model", whole components in turn, or "group", layer by layer, which takes the least memory and the most time.
+        method: "model", whole components in turn, or "group", layer by layer, which takes the least memory and the most time.
         place: The device.
     """
     stream = place.type == "cuda"
-    if way == "group" and hasattr(pipeline, "enable_group_offload"):
+    if method == "group" and hasattr(pipeline, "enable_group_offload"):
         pipeline.enable_group_offload(onload_device=place, offload_type="leaf_level", use_stream=stream)
-    elif way == "group":
+    elif method == "group":
         hooks = importlib.import_module("diffusers.hooks")
         for part in pipeline.components.values():
             if isinstance(part, torch.nn.Module):

@@ -139,6 +139,15 @@ class EditVideo(RemixVideo, FromVideo):
     mask: Reference | None = Field(None, description="a picture, white where the video may change")
 
 
+class UpscaleVideo(FromVideo):
+    """A video shown larger; size: by default twice the video's."""
+
+    prompt: Text = Field("", description="what it shows, for models that draw it anew")
+    strength: float | None = Field(
+        None, ge=0.01, le=1, description="of models that edit: near 0 keeps the enlarged pixels; by default 0.3"
+    )
+
+
 class LoopVideo(FromVideo):
     seconds: Length = None
     prompt: Text = Field("", description="what happens")

@@ -31,6 +31,7 @@ from kinema.server.api.video_schema import (
     RenderState,
     RestyleVideo,
     TrimVideo,
+    UpscaleVideo,
     VideoRequest,
     is_heavy,
 )
@@ -141,6 +142,11 @@ async def render_state(submit: Submit, given: Annotated[RenderState, Depends(Ren
 @router.post("/restyles", summary="Paint a video's state, or one that is given, with another model")
 async def restyle_video(submit: Submit, given: Annotated[RestyleVideo, Depends(RestyleVideo.read)]) -> Video:
     return await submit(given, partial(submit.submission.restyle, given))
+
+
+@router.post("/upscales", summary="Show a video larger")
+async def upscale_video(submit: Submit, given: Annotated[UpscaleVideo, Depends(UpscaleVideo.read)]) -> Video:
+    return await submit.change("upscale", given)
 
 
 @router.post("/{video_id}/remix", summary="Remake a video by other words")

@@ -13,7 +13,7 @@ from kinema.inference.canvas_io import resolve_model
 from kinema.media import Clip
 from kinema.server.jobs.render import sources_of
 
-READS = ("generate", "edit", "remix", "extend", "blend", "loop", "restyle")
+READS = ("generate", "edit", "remix", "extend", "blend", "loop", "restyle", "upscale")
 """Kinds of jobs for which a model estimates the state of what is given."""
 MOST_KNOWN = 4096
 """So many answers are kept, so that a form that asks for estimates again and again has the model look once."""

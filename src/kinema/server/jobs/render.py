@@ -34,7 +34,7 @@ class ClipSources(Protocol):
     def parts(self, reference: dict[str, str], cuts: Sequence[Sequence[float]]) -> list[Clip] | None: ...
 
 
-KINDS = ("generate", "remix", "edit", "extend", "blend", "loop", "trim", "join", "render", "restyle", "record")
+KINDS = ("generate", "remix", "edit", "extend", "blend", "loop", "trim", "join", "render", "restyle", "upscale", "record")
 
 
 def shape_of(kind: str, model: str, request: dict[str, Any]) -> str | None:
@@ -130,6 +130,11 @@ def render_job(
         )
     if kind == "blend":
         return api.blend(whole("a"), whole("b"), prompt, seconds=request["seconds"], **arguments)
+    if kind == "upscale":
+        return api.upscale(
+            sources.clip(request["video"]), prompt, strength=request["strength"], size=request["size"], steps=request.get("steps"),
+            guidance=request.get("guidance"), **common,
+        )  # fmt: skip
     if kind == "loop":
         clip = whole("video")
         joined = api.blend(clip, clip, prompt, seconds=request["seconds"], **arguments)

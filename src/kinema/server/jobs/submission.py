@@ -60,7 +60,14 @@ class Attempt:
     trial: bool = False
 
 
-WORKFLOW_OF: dict[str, Workflow] = {"edit": "edit", "remix": "edit", "extend": "extend", "blend": "blend", "loop": "blend"}
+WORKFLOW_OF: dict[str, Workflow] = {
+    "edit": "edit",
+    "remix": "edit",
+    "extend": "extend",
+    "blend": "blend",
+    "loop": "blend",
+    "upscale": "upscale",
+}
 """What an engine must be able to do for a kind of job."""
 FILMED = ("generate", "render", "restyle", *WORKFLOW_OF)
 """Kinds of jobs that are filmed by their model; others are cut out of films."""
@@ -202,10 +209,14 @@ class Submission:
         if kind == "trim":
             wanted["cuts"] = cuts_of(wanted["cuts"], first["seconds"], first["fps"])
             size = named_size or noted_cut_size(first, wanted["cuts"], notes)
+        elif kind == "upscale":
+            size = named_size or _twice(model, first["size"])
         else:
             size = named_size or _fitted(model, first["size"], notes)
         if named_size or kind != "trim":
             size = "x".join(map(str, usual.check_size(size)))
+        if kind == "upscale":
+            _check_larger(size, first["size"])
         sources_known = [_source(self.services, reference) for name, reference in known.items() if name != "mask"]
         notes += [note for source in sources_known for note in source["notes"]]
         if kind in ("extend", "blend", "loop") and any(source["has_sound"] for source in sources_known):
@@ -404,6 +415,19 @@ def _asked_of_engine(request: dict[str, Any]) -> FilmRequest:
     workflow = workflow_of(bool(request.get("image")), bool(request.get("last")), bool(request.get("keyframes")))
     camera = tuple(tuple(stop) for stop in request.get("camera") or ())
     return FilmRequest(workflow=workflow, negative_prompt=request.get("negative_prompt", ""), camera=camera)
+
+
+def _twice(model: str, size: str) -> str:
+    """Twice a video's size, or the nearest one that the model shows."""
+    width, height = limits.parse_size(size)
+    return "x".join(map(str, capabilities_named(model).offered_size(2 * width, 2 * height)))
+
+
+def _check_larger(size: str, than: str) -> None:
+    """400 for an upscaled video that would not be larger."""
+    (width, height), (before_w, before_h) = limits.parse_size(size), limits.parse_size(than)
+    if width < before_w or height < before_h or size == than:
+        raise refuse("size", size, f"a size larger than the video's {than}")
 
 
 def _fitted(model: str, size: str, notes: list[str]) -> str:

@@ -2,7 +2,7 @@
  * The server's API, one function a call. The contract: JSON over HTTP below this origin, the session cookie as the key.
  *
  * @typedef {Object} VideoDetails
- * @property {"generate"|"edit"|"extend"|"blend"|"loop"|"trim"|"join"|"render"|"restyle"|"remix"|"record"} kind
+ * @property {"generate"|"edit"|"extend"|"blend"|"loop"|"trim"|"join"|"render"|"restyle"|"upscale"|"remix"|"record"} kind
  * @property {number} fps
  * @property {number} seed
  * @property {number|null} steps
@@ -236,6 +236,8 @@ export const videos = {
   join: (body) => call("POST", "/v1/videos/joins", body),
   /** @param {{video: Reference, prompt: string, model: string, control?: string, strength?: number, negative_prompt?: string, loras?: {name: string, scale: number}[]}} body */
   restyle: (body) => call("POST", "/v1/videos/restyles", body),
+  /** @param {{video: Reference, model: string, size?: string, prompt?: string, strength?: number}} body */
+  upscale: (body) => call("POST", "/v1/videos/upscales", body),
   /** @param {{state: Object, size?: string, seed?: number}} body */
   render: (body) => call("POST", "/v1/videos/renders", body),
   /** @param {{title?: string, tags?: string[], favorite?: boolean, project?: string}} changes "" is no title and no project */

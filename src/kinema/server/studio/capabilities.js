@@ -4,7 +4,7 @@
  * @typedef {Object} Capabilities
  * @property {"kinema"|"diffusers"|"upstream"} engine
  * @property {string} family
- * @property {("generate"|"image"|"first_last"|"keyframes"|"extend"|"infill"|"blend"|"edit"|"still")[]} workflows
+ * @property {("generate"|"image"|"first_last"|"keyframes"|"extend"|"infill"|"blend"|"edit"|"restyle"|"upscale"|"still")[]} workflows
  * @property {number[]} size width and height, the usual ones
  * @property {number[][]} sizes empty: many
  * @property {number} multiple
@@ -21,7 +21,7 @@
  * @property {boolean} sound
  * @property {boolean} loras
  * @property {string[]} lora_names those that a request may name
- * @property {("depth"|"edges"|"coarse")[]} controls what of a scene's state can steer it
+ * @property {("depth"|"edges"|"segments"|"coarse")[]} controls what of a scene's state can steer it
  * @property {boolean} state
  * @property {{name: string, link: string, attribution: string, territory: string, revenue: string}} license
  * @property {number|null} memory_bytes
@@ -45,7 +45,7 @@ export const modelsFor = (workflow) => filmers.value.filter((model) => can(model
 export const restylers = () =>
   filmers.value.filter((model) => abilities(model).controls.length > 0).sort((a, b) => abilities(b).controls.length - abilities(a).controls.length);
 
-const CONTROLS = { depth: "its depth", edges: "its outlines", coarse: "its plain pictures" };
+const CONTROLS = { depth: "its depth", edges: "its outlines", segments: "its things in grays", coarse: "its plain pictures" };
 export const controlName = (name) => CONTROLS[name] ?? name;
 
 /** Installed models that keep the state of a scene: what they film can be stepped into, and its things moved. */
@@ -153,7 +153,7 @@ export function missing(model, pictures, seconds) {
 
 const WORKFLOWS = {
   generate: "from words", image: "from a first picture", first_last: "from a first to a last picture", keyframes: "from pictures at given seconds",
-  extend: "longer films out of others", infill: "what happens between pictures", blend: "blends and loops", edit: "films anew with other words", still: "single pictures",
+  extend: "longer films out of others", infill: "what happens between pictures", blend: "blends and loops", edit: "films anew with other words", restyle: "scenes painted anew", upscale: "films made larger", still: "single pictures",
 };
 const ENGINES = { kinema: "Kinema's own model", diffusers: "An open model, on this machine", upstream: "A model on another server" };
 

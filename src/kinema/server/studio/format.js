@@ -50,7 +50,7 @@ export function timecode(seconds) {
 }
 
 const KIND_NAMES = {
-  generate: "Filmed", edit: "Repainted", extend: "Extended", blend: "Blend", loop: "Loop", trim: "Re-cut", join: "Joined", render: "Rendered", restyle: "Restyled", remix: "Remix", record: "Played", take: "Take", cut: "Film",
+  generate: "Filmed", edit: "Repainted", extend: "Extended", blend: "Blend", loop: "Loop", trim: "Re-cut", join: "Joined", render: "Rendered", restyle: "Restyled", upscale: "Upscaled", remix: "Remix", record: "Played", take: "Take", cut: "Film",
 };
 export const kindName = (kind) => KIND_NAMES[kind] ?? kind;
 

@@ -71,6 +71,27 @@ def cosmos25() -> Any:
     )  # fmt: skip
 
 
+def cosmos_transfer() -> Any:
+    """Cosmos-Transfer2.5: steered by a drawing of a scene."""
+    shape: dict[str, Any] = {
+        "adaln_lora_dim": 4, "max_size": (8, 32, 32), "rope_scale": (1.0, 3.0, 3.0), "extra_pos_embed_type": None,
+        "use_crossattn_projection": True, "crossattn_proj_in_channels": 2 * WIDTH, "encoder_hidden_states_channels": WIDTH,
+        "text_embed_dim": WIDTH, "mlp_ratio": 2.0,
+    }  # fmt: skip
+    network = diffusers.CosmosTransformer3DModel(
+        **{**HEADS, "num_layers": 4}, **shape, in_channels=LATENT + 1, out_channels=LATENT, concat_padding_mask=False,
+        controlnet_block_every_n=2,
+    )  # fmt: skip
+    steering = diffusers.CosmosControlNetModel(
+        n_controlnet_blocks=2, in_channels=LATENT + 2, latent_channels=LATENT + 2, model_channels=32, num_attention_heads=2,
+        attention_head_dim=16, **shape,
+    )  # fmt: skip
+    return _saved(
+        "Cosmos2_5_TransferPipeline", text_encoder=qwen_vl(), tokenizer=qwen_tokenizer(), transformer=network, vae=wan_vae(),
+        scheduler=unipc(5.0), controlnet=steering,
+    )  # fmt: skip
+
+
 def cosmos3() -> Any:
     """Cosmos 3: words and pictures in one network."""
     network = diffusers.Cosmos3OmniTransformer(

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from kinema.engines.diffusers.tiny.cosmos import cosmos1, cosmos1_image, cosmos2_image, cosmos3, cosmos25
+from kinema.engines.diffusers.tiny.cosmos import cosmos1, cosmos1_image, cosmos2_image, cosmos3, cosmos25, cosmos_transfer
 from kinema.engines.diffusers.tiny.minimax import minimax_h3
 from kinema.engines.diffusers.tiny.packages import diffusers, transformers
 from kinema.engines.diffusers.tiny.parts import (
@@ -36,6 +36,7 @@ from kinema.engines.diffusers.tiny.parts import (
     wan_5b_vae,
     wan_vae,
 )  # fmt: skip
+from kinema.engines.diffusers.tiny.steered import animatediff_control, ltx2_upscaler, ltx_upscaler
 from kinema.engines.diffusers.tiny.words import (
     clip_text_encoder,
     clip_tokenizer,
@@ -582,7 +583,7 @@ MODELS: dict[str, Callable[[], Any]] = {
         skyreels, skyreels_forcing, cosmos1, cosmos1_image, cosmos2_image, cosmos25, cosmos3, minimax_h3, helios,
         helios_modular, sana_video, sana_video_image, kandinsky5, kandinsky5_image, animatediff, svd, modelscope, allegro,
         latte,
-        easyanimate, anyflow, lucy,
+        easyanimate, anyflow, lucy, animatediff_control, cosmos_transfer, ltx_upscaler, ltx2_upscaler,
     )
 }  # fmt: skip
 """Makers of tiny models by name; each returns a pipeline."""

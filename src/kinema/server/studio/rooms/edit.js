@@ -16,11 +16,12 @@ import { Recut } from "./edit/recut.js";
 import { MaskOverlay, Repaint, useMask } from "./edit/repaint.js";
 import { Restyle } from "./edit/restyle.js";
 import { Background, Motion, SceneOverlay, useScene } from "./edit/scene.js";
+import { Upscale } from "./edit/upscale.js";
 
 /** Name, title, what shows it, and the workflow that a model must have for it; "state": keep the state of scenes; "controls": be steered by one. */
 const TOOLS = [
   ["extend", "Extend", Extend, "extend"], ["recut", "Trim", Recut, null], ["blend", "Blend", Blend, "blend"], ["loop", "Loop", Loop, "blend"],
-  ["repaint", "Repaint", Repaint, "edit"], ["restyle", "Restyle", Restyle, "controls"], ["background", "Background", Background, "state"], ["motion", "Motion", Motion, "state"],
+  ["repaint", "Repaint", Repaint, "edit"], ["restyle", "Restyle", Restyle, "controls"], ["upscale", "Upscale", Upscale, "upscale"], ["background", "Background", Background, "state"], ["motion", "Motion", Motion, "state"],
 ];
 
 /** Whether some installed model can do what a tool needs with a clip. */

@@ -128,7 +128,7 @@ function Body({ clip, onRemove, onChange }) {
   </div>`;
 }
 
-const CHANGES = [["extend", "Extend", "extend"], ["blend", "Blend", "blend"], ["loop", "Loop", "blend"], ["repaint", "Repaint", "edit"]];
+const CHANGES = [["extend", "Extend", "extend"], ["blend", "Blend", "blend"], ["loop", "Loop", "blend"], ["repaint", "Repaint", "edit"], ["upscale", "Upscale", "upscale"]];
 const RESTYLE = ["restyle", "Restyle"];
 
 /** What can be made of a clip; where its own model cannot, which models can. */
