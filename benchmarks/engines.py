@@ -6,6 +6,9 @@
     drift      colors and sharpness over ten chained parts that shift, with the guard on and off
     faults     engines that hang, run out of memory, and leak
     kills      random kill -9 of engine, worker and server for --minutes
+    upstream   random kill -9 of both servers and of workers while another server films, and lost answers, for --minutes
+    batch      four films of one shape in one pass beside one by one
+    families   which families film in the tests, and in how many workflows
 
 All on a tiny Wan of random weights, on this machine. --parts names some, --write keeps the page.
 """
@@ -33,16 +36,19 @@ import numpy as np
 import torch
 from benchmarks.autoencoder import machine
 from benchmarks.serving import Row, ended, server, talk, wait_for, yes
+from benchmarks.upstream_kills import upstream
 
+from kinema import api
 from kinema.engines import host
 from kinema.engines.compose import Parts, film_workflow
 from kinema.engines.diffusers import hooks
 from kinema.engines.diffusers.engine import DiffusersEngine
+from kinema.engines.diffusers.families import FAMILIES
 from kinema.engines.diffusers.tiny.models import make_tiny
-from kinema.engines.opening import open_engine
+from kinema.engines.opening import capabilities_for, open_engine
 from kinema.engines.protocol import Cancelled, Capabilities, FilmRequest, FrameRule
 from kinema.engines.registry import ModelEntry, save_entry
-from kinema.errors import EngineError
+from kinema.errors import EngineError, ModelError
 from kinema.media import Clip
 from kinema.server.auth import Auth
 from kinema.server.settings import Settings
@@ -51,7 +57,7 @@ from kinema.statistics import mean_interval
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "measurements" / "engines.md"
-PARTS = ("same", "tiny", "cancel", "drift", "faults", "kills")
+PARTS = ("families", "same", "tiny", "batch", "cancel", "drift", "faults", "kills", "upstream")
 SMALL = {"prompt": "a red ball", "seconds": 1, "size": "64x48", "steps": 2}
 REQUEST = FilmRequest(workflow="generate", prompt="a red ball", seconds=1.0, size="64x48", steps=2)
 LONG_STEP_S, LONG_STEPS = 2.0, 30
@@ -174,6 +180,39 @@ def filmed_plainly(pipeline: Any, engine: DiffusersEngine, seed: int, steps: int
     return np.rint(frames.clip(0, 1) * 255).astype(np.uint8)
 
 
+def families(entry: ModelEntry) -> list[Row]:
+    """Those of the table with tiny models that the tests film, and the workflows that those have."""
+    tested = [family for family in FAMILIES if family.tiny]
+    names = [name for family in tested for name in family.tiny]
+    workflows = 0
+    with tempfile.TemporaryDirectory(prefix="kinema-tiny-") as folder:
+        for name in names:
+            one = ModelEntry(name=name, source=str(make_tiny(name, Path(folder) / name)))
+            with suppress(ModelError):
+                workflows += len(capabilities_for(one).workflows)
+    modular = sum(bool(family.modular) for family in tested)
+    measured = (
+        f"{len(tested)} of {len(FAMILIES)} ({modular} of them also modular), {len(names)} tiny models, {workflows} workflows"
+    )
+    return [("families that film in the tests, every workflow", ">= 16", measured, yes(len(tested) >= 16))]
+
+
+def batch(entry: ModelEntry) -> list[Row]:
+    """Four films of one shape in one pass of the pipeline, beside one after another."""
+    asked = replace(REQUEST, further=tuple(("a red ball", seed) for seed in (1, 2, 3)), steps=8)
+    took: dict[int, list[float]] = {1: [], 4: []}
+    engines = {size: DiffusersEngine(replace(entry, batch=size), device="cpu") for size in took}
+    for engine in engines.values():
+        engine.film(asked)
+    for _ in range(8):
+        for size, engine in engines.items():
+            begun = time.perf_counter()
+            engine.film(asked)
+            took[size].append(time.perf_counter() - begun)
+    ratios = [one / many for one, many in zip(took[1], took[4], strict=True)]
+    return [("four films of one shape in one pass", "", f"{spread(ratios, 'times as fast', 2)}", "")]
+
+
 def same(entry: ModelEntry) -> list[Row]:
     engine, pipeline = DiffusersEngine(entry, device="cpu"), plain(entry)
     equal = 0
@@ -276,7 +315,21 @@ def drift(entry: ModelEntry) -> list[Row]:
             sharp.append(sharpness(clip.frames[-1:]) / sharpness(clip.frames[:1]))
         measured = f"colors {spread(colors, 'of 255', 1)}; sharpness x{spread(sharp, 'of the first', 2)}"
         rows.append((f"ten chained parts, guard {'on' if guard else 'off'}", "", measured, ""))
-    return rows
+    return [*rows, own_drift()]
+
+
+def own_drift() -> Row:
+    """`kinema-tiny` itself: one second, and ten more, each filmed on from the end of the one before."""
+    colors, sharp = [], []
+    for seed in range(5):
+        clip = api.generate("a blue box stands still", seconds=1, size="64x64", seed=seed)[0]
+        for _ in range(10):
+            clip = api.extend(clip, seconds=1, seed=seed)
+        means = clip.frames.astype(np.float64).mean((1, 2))
+        colors.append(float(np.abs(means[-1] - means[0]).mean()))
+        sharp.append(sharpness(clip.frames[-1:]) / sharpness(clip.frames[:1]))
+    measured = f"colors {spread(colors, 'of 255', 1)}; sharpness x{spread(sharp, 'of the first', 2)}"
+    return "kinema-tiny, ten seconds chained to one", "", measured, ""
 
 
 def faults(entry: ModelEntry) -> list[Row]:
@@ -395,7 +448,10 @@ def main() -> int:
         save_entry(entry)
         kept = json.loads(PAGE.with_suffix(".json").read_text()) if PAGE.with_suffix(".json").exists() else {}
         for part in arguments.parts:
-            rows = kills(entry, arguments.minutes) if part == "kills" else globals()[part](entry)
+            if part == "upstream":
+                rows = upstream(arguments.minutes)
+            else:
+                rows = kills(entry, arguments.minutes) if part == "kills" else globals()[part](entry)
             kept[part] = rows
             for row in rows:
                 print(" | ".join(row), flush=True)

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import shutil
 import sys
 import time
 from collections.abc import Sequence
@@ -100,8 +99,7 @@ def measure(env: str, folder: Path, minutes: float, frames: int, episodes: int, 
     if not (data / "meta/info.json").exists():
         record(env, data, episodes_wanted=count, most=most)
     if not (run / "world/config.json").exists():
-        shutil.rmtree(run, ignore_errors=True)
-        train_world(data, out=run, minutes=minutes, show=_show)
+        train_world(data, out=run, minutes=minutes, resume=(run / "run.json").exists(), show=_show)
     trained = read_config(run / "world").trained
     found = trained["figures"]
     if steps != 1:

@@ -8,6 +8,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -363,6 +364,20 @@ def test_what_another_server_films_is_what_it_says(there: StandIn) -> None:
     known = upstream_capabilities(entry)
     assert (known.size, known.fps, known.seconds, known.most_seconds) == ((64, 48), 12.0, 2.0, 5.0)
     assert not known.negative_prompt
+    for nonsense in (error(500), reply(b"<html>"), DROP):
+        there.scripts["models"] = [nonsense, reply({"data": [{"id": "b", "kinema": document}]})]
+        assert upstream_capabilities(entry) == known, "asked again"
+
+
+@pytest.mark.parametrize("nonsense", [error(500), reply(b"<html>"), DROP])
+def test_a_kinema_is_spoken_to_in_its_words_though_an_answer_was_lost(
+    there: StandIn, tmp_path: Path, nonsense: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(upstream, "POLL_S", 0.01)
+    document = {"default": True, "size": "64x48", "fps": 12.0, "capabilities": {"fps": 12.0}}
+    there.scripts["models"] = [*[nonsense] * 3, reply({"data": [{"id": "b", "kinema": document}]})]
+    engine_for(there, tmp_path).film(replace(REQUEST, steps=3))
+    assert there.posts[0]["fields"].get("steps") == b"3" and "num_inference_steps" not in there.posts[0]["fields"]
     assert upstream_capabilities(ModelEntry(name="far", source="http://127.0.0.1:9")).size == (1280, 720)
 
 

@@ -35,6 +35,9 @@ PATIENCE_S = 600.0
 """How long a server may answer nothing that helps before a film is given up."""
 ABOUT_S, STOP_S = 10.0, 5.0
 """How long a server may take to say what it films, and to stop a film."""
+ABOUT_TRIES, ABOUT_MOST_S = 4, 60.0
+"""How often a server is asked what it films while its answers make no sense, and for how long while it gives none; then it counts
+as one that does not say."""
 LOSSES, FETCHES = 3, 3
 """How often a lost video is asked for again, and an unreadable file fetched again."""
 DONE, FAILED = "completed", ("failed", "cancelled")
@@ -238,10 +241,12 @@ class UpstreamEngine:
 
     def _about(self, tick: Callable[[], None]) -> dict[str, Any]:
         """What a Kinema says of its model; {} of other servers."""
-        patience = _Patience()
+        patience, nonsense, end = _Patience(), 0, time.monotonic() + ABOUT_MOST_S
         while True:
             answer = with_ticks(lambda: self._client.send("GET", "/models", timeout=ABOUT_S), tick)
-            if answer.outcome != "not now":
+            nonsense += answer.nonsense
+            says_nothing = answer.outcome == "unclear" and (nonsense == ABOUT_TRIES or time.monotonic() > end)
+            if says_nothing or answer.outcome not in ("not now", "unclear"):
                 return _model_in(self.entry, answer)
             self._pause(patience, answer, tick)
 
@@ -342,7 +347,12 @@ def upstream_capabilities(entry: ModelEntry) -> Capabilities:
     """What the other server says of its model: of another Kinema its whole document, of others what is usual."""
     client = UpstreamClient(entry)
     try:
-        return _capabilities_in(entry, _model_in(entry, client.send("GET", "/models", timeout=ABOUT_S)))
+        end = time.monotonic() + ABOUT_S
+        for _ in range(ABOUT_TRIES):
+            answer = client.send("GET", "/models", timeout=ABOUT_S)
+            if answer.outcome != "unclear" or time.monotonic() > end:
+                break
+        return _capabilities_in(entry, _model_in(entry, answer))
     finally:
         client.close()
 

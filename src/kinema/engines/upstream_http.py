@@ -34,13 +34,15 @@ class UpstreamAnswer:
 
     outcome: "ok": value is what the server said. "gone": it does not know what was asked for. "refused", "key": it says that the
     request or the key is bad. "not now": it did not take the request, and may later. "unclear": nobody knows whether it did.
-    problem: in words, where the outcome is not "ok". wait_s: how long it asks to wait.
+    problem: in words, where the outcome is not "ok". wait_s: how long it asks to wait. nonsense: it answered well, but what it said
+    cannot be read.
     """
 
     outcome: Literal["ok", "gone", "refused", "key", "not now", "unclear"]
     value: dict[str, Any] = field(default_factory=dict)
     problem: str = ""
     wait_s: float = 0.0
+    nonsense: bool = False
 
 
 class UpstreamClient:
@@ -97,7 +99,7 @@ class UpstreamClient:
                 value = response.json()
                 if isinstance(value, dict):
                     return UpstreamAnswer(outcome="ok", value=value)
-            return UpstreamAnswer(outcome="unclear", problem="an answer that is no JSON object")
+            return UpstreamAnswer(outcome="unclear", problem="an answer that is no JSON object", nonsense=True)
         problem = f"status {status}"
         with suppress(ValueError, AttributeError, KeyError, TypeError):
             problem = self.clean(str(response.json()["error"]["message"]))
