@@ -57,6 +57,9 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
     parser.add_argument(
         "--accumulate", type=whole, metavar="N", help="pass each process's rows in so many parts, to save memory"
     )
+    parser.add_argument(
+        "--seed", type=whole, help="for world and video: of the weights' beginning and of the noise (default: 0)"
+    )
     parser.add_argument("--recompute", action="store_true", help="compute blocks again in the backward pass, to save memory")
     parser.add_argument(
         "--tensorboard", type=Path, metavar="DIR", help="for world and video: write each step's figures there"
@@ -69,7 +72,7 @@ NEEDS_DATA = {
     "world": "train world needs --data DIR, a dataset made by kinema record",
     "video": "train video needs --data DIR, a folder of videos with a text beside each, such as kinema curate makes",
 }
-TOGETHER = ("batch", "nproc", "parallel", "accumulate", "recompute", "tensorboard")
+TOGETHER = ("batch", "nproc", "parallel", "accumulate", "recompute", "tensorboard", "seed")
 """Options of world and video alone."""
 
 
@@ -101,7 +104,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.recipe in ("world", "video"):
         return _run_ranks(arguments)
     for name in TOGETHER:
-        if getattr(arguments, name):
+        if getattr(arguments, name) not in (None, False):
             raise InputError(f"--{name} goes with the recipe world or video, not with {arguments.recipe}")
     if arguments.data is not None:
         raise InputError(f"--data goes with the recipe world or video, not with {arguments.recipe}")
@@ -182,7 +185,7 @@ def _common(arguments: argparse.Namespace, ranks: Ranks, device: str, line: Line
 
 def _settings(arguments: argparse.Namespace) -> dict[str, Any]:
     """Of the recipe, where the command says something."""
-    values = {name: getattr(arguments, name) for name in ("size", "batch", "parallel", "accumulate")}
+    values = {name: getattr(arguments, name) for name in ("size", "batch", "parallel", "accumulate", "seed")}
     recompute = {"recompute": True} if arguments.recompute else {}
     return {name: value for name, value in values.items() if value is not None} | recompute
 

@@ -10,7 +10,7 @@ Axes: B rows, T frames that are asked for, K frames of context before each, C ch
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -107,10 +107,12 @@ class Recordings:
         autoencoder: VideoAutoencoder,
         show: Callable[[int, int], None] | None,
         reward_scale: float | None = None,
+        sensors: Mapping[str, Sequence[float]] | None = None,
     ) -> None:
-        """reward_scale: the unit of rewards of a run that goes on; None: that of this recording."""
+        """reward_scale: the unit of rewards of a run that goes on; sensors: "mean" and "std" of the numbers of another recording,
+        which a world was trained on. None: those of this recording. InputError: it has other numbers than that one."""
         self.autoencoder, self.fps = autoencoder, data.fps
-        rewards, sensors = [], []
+        rewards, recorded = [], []
         self.episodes: list[dict[str, Tensor]] = []
         self.names: list[str] = []
         self.shown: list[NDArray[np.uint8]] = []
@@ -124,7 +126,7 @@ class Recordings:
             if number >= len(numbers) - max(held_back(len(numbers)), 1):
                 self.shown.append(one.frames[:: max(1, len(one.frames) // 24)])
             rewards.append(one.reward)
-            sensors.append(one.sensors)
+            recorded.append(one.sensors)
             self.episodes.append(
                 {
                     "video": video.to("cpu", torch.bfloat16),
@@ -138,9 +140,13 @@ class Recordings:
             if show is not None:
                 show(number + 1, len(numbers))
         self.reward_scale = reward_unit(np.concatenate(rewards)) if reward_scale is None else reward_scale
-        every = np.concatenate(sensors)
+        every = np.concatenate(recorded)
         self.mean = every.mean(0) if every.size else every[:0].sum(0)
         self.std = np.maximum(every.std(0), 1e-3) if every.size else self.mean
+        if sensors is not None:
+            if len(sensors["mean"]) != len(self.mean):
+                raise InputError(f"{data.folder} has {len(self.mean)} numbers a frame, the world {len(sensors['mean'])}")
+            self.mean, self.std = (np.asarray(sensors[name], self.mean.dtype) for name in ("mean", "std"))
         for one_episode in self.episodes:
             one_episode["reward"] = (one_episode["reward"] / self.reward_scale).clamp(-REWARD_LIMIT, REWARD_LIMIT)
             scaled = (one_episode["sensors"] - torch.from_numpy(self.mean)) / torch.from_numpy(self.std)
