@@ -1,6 +1,6 @@
 """Scores a world of the speedrun, and keeps the board of records: python -m benchmarks.speedrun RUN [--board] (docs/speedrun.md)
 
-The world is stepped 64 frames ahead, with the true actions, in 96 stretches of episodes that are recorded anew here, with seeds
+The world is stepped 64 frames ahead, with the true actions, in 48 stretches of episodes that are recorded anew here, with seeds
 that no run may record. Its score is the mean of two, each 0 for repeating the last known picture and 1 for the real game:
 
     pictures   1 - error / error of repeating, on the pixels that changed, averaged over the 64 frames
@@ -30,7 +30,7 @@ from kinema.training.recordings import Recordings
 from kinema.training.world_report import Rollouts, changed_error, roll_held_back
 
 ENV = "MiniGrid-DoorKey-6x6-v0"
-EPISODES, STRETCHES, FIRST_SEED = 60, 96, 10_000_000
+EPISODES, STRETCHES, FIRST_SEED = 40, 48, 10_000_000
 """Episodes recorded for the score, stretches of them that are stepped, and the seed of the first; runs record below it."""
 MOST_MINUTES = 30.0
 BOARD = Path(__file__).parents[1] / "docs" / "speedrun.md"

@@ -330,6 +330,42 @@ def test_a_reward_that_is_no_number_is_refused_with_its_step(paid: object, tmp_p
     assert not (tmp_path / "d" / "meta").exists()
 
 
+@pytest.mark.parametrize("where", ["made", "reset", "step", "seen"])
+def test_an_environment_that_fails_in_its_own_code_is_said_in_one_line(where: str, tmp_path: Path) -> None:
+    """The line says where; what was recorded before stays out of the way."""
+
+    class Fails(Room):
+        def __init__(self, **options: Any) -> None:
+            if where == "made":
+                raise AttributeError("'Space' object has no\nattribute 'x'")
+            super().__init__(**options)
+
+        def reset(self, **given: Any) -> Any:
+            if where == "reset":
+                raise ZeroDivisionError("division by zero")
+            return super().reset(**given)
+
+        def paid(self) -> object:
+            if where == "step":
+                raise KeyError("ball")
+            return 1.0
+
+        def observed(self) -> object:
+            if where == "seen" and self.t == 1:
+                raise ValueError("no picture")
+            return super().observed()
+
+    said = {
+        "made": "while it was made: AttributeError",
+        "reset": "ZeroDivisionError",
+        "step": "KeyError",
+        "seen": "ValueError",
+    }
+    with pytest.raises(InputError, match=rf"in its own code.*{said[where]}.*\(test_recorder\.py, line \d+\)$") as failed:
+        recorded(Fails, tmp_path / "d")
+    assert "\n" not in str(failed.value)
+
+
 @pytest.mark.parametrize("paid", [2, np.float64(2), np.array(2.0), np.array([2.0]), np.array([[2]]), np.int8(2)])
 def test_rewards_of_any_form(paid: object, tmp_path: Path) -> None:
     class Pays(Room):

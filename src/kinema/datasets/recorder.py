@@ -16,6 +16,7 @@ import importlib
 import json
 import logging
 import math
+import traceback
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -33,7 +34,7 @@ from kinema.datasets.folder_lock import locked
 from kinema.datasets.pictures import CELL_PX, picture_range, to_picture
 from kinema.datasets.writer import Writer
 from kinema.envs.spaces import Spec, check, encode_action, spec_of, width
-from kinema.errors import InputError, excerpt
+from kinema.errors import InputError, KinemaError, excerpt
 from kinema.types import Frame, python_values
 
 log = logging.getLogger(__name__)
@@ -89,15 +90,28 @@ def make_env(env_id: str, **options: Any) -> gym.Env[Any, Any]:
         raise InputError(f"{env_id} does not take these options: {' '.join(str(error).split())[:160]}") from None
     except (gym.error.Error, ImportError) as error:
         raise InputError(f"no environment {env_id!r}: {' '.join(str(error).split())[:160]}") from None
+    except Exception as error:
+        raise InputError(f"{env_id} failed in its own code while it was made: {_failure(error)}") from error
 
 
 @contextmanager
-def _installed(env: gym.Env[Any, Any]) -> Iterator[None]:
-    """InputError where an environment finds out, while it runs, that it lacks a package (pygame, MuJoCo)."""
+def _in_code_of(env: gym.Env[Any, Any]) -> Iterator[None]:
+    """InputError where an environment's own code fails while it runs, such as for the lack of a package (pygame, MuJoCo)."""
     try:
         yield
+    except KinemaError:
+        raise
     except (gym.error.DependencyNotInstalled, ImportError) as error:
         raise InputError(f"{_id(env)} needs a package that is missing: {' '.join(str(error).split())[:160]}") from None
+    except Exception as error:  # whatever an environment of somebody else does
+        raise InputError(f"{_id(env)} failed in its own code: {_failure(error)}") from error
+
+
+def _failure(error: Exception) -> str:
+    """What an error says, and where it arose."""
+    where = traceback.extract_tb(error.__traceback__)[-1]
+    said = excerpt(f"{type(error).__name__}: {' '.join(str(error).split())}", 160)
+    return f"{said} ({Path(where.filename).name}, line {where.lineno})"
 
 
 At = tuple[str | int, ...]
@@ -210,7 +224,7 @@ class Eyes:
         """uint8 [H, W, 3] of the wanted size."""
         if self.picture is not None:
             return self.seen_in(observation)
-        with _installed(env):
+        with _in_code_of(env):
             rendered: Any = env.render()
         if isinstance(rendered, list) and rendered:
             rendered = rendered[-1]
@@ -338,13 +352,13 @@ def record_episodes(
     number = first
     nothing = np.zeros(width(spec), np.float32)
     while True:
-        with in_step(number, 0), _installed(env):
+        with in_step(number, 0), _in_code_of(env):
             observation = copy.deepcopy(env.reset(seed=int(seed + number - first) % 2**31)[0])
             frames, sensors = [eyes.picture_of(env, observation)], [numbers(observation)]
         task = eyes.task_of(observation)
         actions, rewards, ends, cuts = [], [0.0], [False], [False]
         while not (ends[-1] or cuts[-1]):
-            with in_step(number, len(frames)), _installed(env):
+            with in_step(number, len(frames)), _in_code_of(env):
                 action = act(observation)
                 check(spec, action)
                 actions.append(encode_action(spec, action))
@@ -377,12 +391,12 @@ class PictureObservation(gym.Wrapper[Any, Any, Any, Any]):
         self.observation_space = gym.spaces.Box(0, 255, (*size, 3), np.uint8)
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
-        with _installed(self.env):
+        with _in_code_of(self.env):
             seen, _ = self.env.reset(seed=seed, options=options)
         return self._eyes.picture_of(self.env, seen), {}
 
     def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
-        with _installed(self.env):
+        with _in_code_of(self.env):
             seen, reward, terminated, truncated, _ = self.env.step(copy.deepcopy(action))
         picture = self._eyes.picture_of(self.env, seen)
         return picture, reward_of(reward), _flag(terminated), _flag(truncated), {}
@@ -444,7 +458,7 @@ def record(
         about |= {"action": spec, **({} if picture is None else {"picture": picture})}
         read = entities if callable(entities) else reader_for(env_id, entities)
         if read is not None:
-            with _installed(env):
+            with _in_code_of(env):
                 env.reset(seed=seed % 2**31)
             more = read_entities(read, env)[0]
             eyes = replace(eyes, names=(*eyes.names, *more))
