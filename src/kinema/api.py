@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Protocol
 
 from kinema.engines import Engine, FilmRequest, Lora, native_films
 from kinema.engines.catalog import others_with_controls
@@ -25,6 +26,15 @@ from kinema.media import AnyClip, Clip
 from kinema.models.hub import Model
 from kinema.playground.controls import Control, control_film
 from kinema.scene.scene import Scene
+
+
+class Filmed(Protocol):
+    """What has a film of its own, such as a `World`."""
+
+    def clip(self, frames: int | None = None) -> Clip:
+        """Its film, with the state beside it."""
+        ...
+
 
 AnyModel = Engine | Model | str | None
 """A model, an engine, or a name, folder or address of one. None: `kinema-tiny`."""
@@ -503,14 +513,15 @@ def render(
 
 
 def restyle(
-    source: Scene | AnyClip, prompt: str, *, model: AnyModel, control: Control | None = None, strength: float | None = None,
+    source: Scene | AnyClip | Filmed, prompt: str, *, model: AnyModel, control: Control | None = None,
+    strength: float | None = None,
     size: AnySize = None, seed: int = 0, steps: int | None = None, guidance: float | None = None, negative_prompt: str = "",
     loras: Sequence[Lora | str] = (), progress: Progress | None = None,
 ) -> Clip:  # fmt: skip
     """Film a state anew with another model: Kinema keeps the physics and the truth, the other model paints.
 
     Args:
-        source: A state, or a clip whose state is known or is perceived by `kinema-tiny`.
+        source: A state, a world or a branch of one, or a clip whose state is known or is perceived by `kinema-tiny`.
         prompt: What the new film shows.
         model: A model that can be steered (`capabilities.controls`), such as one with VACE.
         control: What of the state steers it: "depth", "edges", "segments", or "coarse", the film as Kinema draws it. None: the
@@ -539,7 +550,7 @@ def restyle(
     chosen = control or usual.controls[0]
     if chosen not in usual.controls:
         raise InputError(f"control {chosen!r}: {usual.model} can be steered by {', '.join(usual.controls)}")
-    scene = source if isinstance(source, Scene) else _scene_of(source)
+    scene = _scene_of(source)
     width, height = usual.check_size(size)
     drawn = control_film(scene, chosen, *usual.nearest_size(width, height))
     request = FilmRequest(
@@ -554,9 +565,17 @@ def restyle(
     return replace(film, settings=settings, state=state)
 
 
-def _scene_of(source: AnyClip) -> Scene:
-    clip = Clip.of(source, sound=False)
-    return clip.state or perceive(clip)
+def _scene_of(source: Scene | AnyClip | Filmed) -> Scene:
+    if isinstance(source, Scene):
+        return source
+    filmed = getattr(source, "clip", None)
+    if not callable(filmed):
+        clip = Clip.of(source, sound=False)  # type: ignore[arg-type]
+        return clip.state or perceive(clip)
+    scene: Scene | None = filmed().state
+    if scene is None:
+        raise InputError("this world has no state that could steer a model; record a clip of it and restyle that")
+    return scene
 
 
 def native(model: AnyModel) -> Model | str | None:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 from tests.conftest import make_scene
 
 import kinema
+from kinema.cli.state import read_state
 from kinema.engines import FilmRequest, License
 from kinema.engines.diffusers.engine import DiffusersEngine
 from kinema.errors import InputError
@@ -34,6 +36,27 @@ def test_a_clip_brings_its_state(engine_of: Engines) -> None:
     clip = kinema.render(make_scene(5), size="64x64")
     film = kinema.restyle(clip, "snow", model=engine_of("wan-vace"), control="edges", size="32x32", steps=1)
     assert film.num_frames == 5 and film.state is not None
+
+
+def test_branches_of_a_world_are_painted_each_with_its_state(engine_of: Engines, tmp_path: Path) -> None:
+    """What differs in them differs in their films; a saved world gives the same one."""
+    world = kinema.World(start="a red ball and a blue box", seed=3, size="64x64")
+    world.step()
+    other = world.branch()
+    world.edit("make the box green")
+    other.edit("add a yellow star")
+    films = []
+    for branch in (world, other):
+        branch.step()
+        film = kinema.restyle(branch, "snow", model=engine_of("wan-vace"), size="32x32", steps=1, seed=1)
+        scene = branch.clip().state
+        assert film.state is not None and scene is not None and film.num_frames == scene.num_frames
+        assert [film.state.name(k) for k in film.state.entities] == [scene.name(k) for k in scene.entities]
+        films.append(film)
+    assert len(films[0].state.entities) != len(films[1].state.entities)  # type: ignore[union-attr]
+    saved = world.save(tmp_path / "box.kinema")
+    again = kinema.restyle(read_state(saved), "snow", model=engine_of("wan-vace"), size="32x32", steps=1, seed=1)
+    assert (again.frames == films[0].frames).all()
 
 
 def test_models_that_cannot_be_steered_are_refused(engine_of: Engines) -> None:

@@ -27,6 +27,10 @@ if TYPE_CHECKING:
     from kinema.scene.scene import Scene
 
 
+WORLD_FILES = (".kinema", ".world")
+"""Endings of saved worlds."""
+
+
 def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     parser = subparsers.add_parser("perceive", help="read what is in a clip", description="Write a clip's state as JSON.")
     parser.add_argument("clip", type=Path)
@@ -35,7 +39,7 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
     add_size(parser, "the model's own height, as wide as the clip's shape asks for")
     parser.set_defaults(run=run_perceive)
     parser = subparsers.add_parser("render", help="film a state", description="Film a state that `perceive` wrote.")
-    parser.add_argument("state", type=Path)
+    parser.add_argument("state", type=Path, help="a state that `perceive` wrote, or a saved world (.kinema)")
     add_size(parser)
     add_output(parser, "out.mp4")
     add_model(parser)
@@ -44,7 +48,7 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
         "restyle", help="film a state anew with another model",
         description="Film a state, or a clip's, anew with a model that it steers: Kinema keeps who is where, the model paints.",
     )  # fmt: skip
-    parser.add_argument("source", type=Path, help="a state that `perceive` wrote, or a clip")
+    parser.add_argument("source", type=Path, help="a state that `perceive` wrote, a saved world (.kinema), or a clip")
     parser.add_argument("prompt", type=words, help="what the new film shows")
     parser.add_argument(
         "--control", choices=("coarse", "depth", "segments", "edges"), default=None,
@@ -104,7 +108,8 @@ def run_restyle(arguments: argparse.Namespace) -> int:
     from kinema import api
 
     check_output(arguments.output, arguments.force)
-    source = read_state(arguments.source) if arguments.source.suffix.lower() == ".json" else arguments.source
+    is_state = arguments.source.suffix.lower() in (".json", *WORLD_FILES)
+    source = read_state(arguments.source) if is_state else arguments.source
     begun = time.perf_counter()
     with progress_bar() as progress:
         clip = api.restyle(
@@ -118,9 +123,15 @@ def run_restyle(arguments: argparse.Namespace) -> int:
 
 
 def read_state(path: Path) -> Scene:
-    """The state in a file that `kinema perceive` wrote. MediaError for anything else."""
+    """The state in a file that `kinema perceive` wrote, or of all frames of a saved world. MediaError for anything else."""
     from kinema.scene.scene import Scene
 
+    if path.suffix.lower() in WORLD_FILES:
+        from kinema.simulation.world import World
+
+        scene = World.open(path).clip().state
+        assert scene is not None
+        return scene
     try:
         return Scene.from_json(path.read_text(encoding="utf-8"))
     except KinemaError as error:

@@ -110,8 +110,8 @@ def _in_code_of(env: gym.Env[Any, Any]) -> Iterator[None]:
 def _failure(error: Exception) -> str:
     """What an error says, and where it arose."""
     where = traceback.extract_tb(error.__traceback__)[-1]
-    said = excerpt(f"{type(error).__name__}: {' '.join(str(error).split())}", 160)
-    return f"{said} ({Path(where.filename).name}, line {where.lineno})"
+    message = excerpt(f"{type(error).__name__}: {' '.join(str(error).split())}", 160)
+    return f"{message} ({Path(where.filename).name}, line {where.lineno})"
 
 
 At = tuple[str | int, ...]
