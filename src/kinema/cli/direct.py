@@ -6,13 +6,14 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kinema.cli.direct_checks import FILM, check_effects, check_targets
 from kinema.cli.options import add_device, engine_from, number, progress_bar, seed, up_to, words
-from kinema.errors import InputError
+from kinema.errors import InputError, KinemaError
 
 if TYPE_CHECKING:
     from kinema.director.direct import Director
@@ -94,14 +95,18 @@ def run(arguments: argparse.Namespace) -> int:
         return _resume(arguments)
     engine = engine_from(arguments)
     planned = _plan(arguments, engine)
-    if arguments.plan_only:
-        print(planned.script.to_json(), end="")
-        _tell_plan(planned)
-        return 0
     from kinema.director.delivery.film import check_files
     from kinema.director.production import Production
 
     output = arguments.output or Path(FILM)
+    if arguments.plan_only:
+        print(planned.script.to_json(), end="")
+        _tell_plan(planned)
+        try:
+            check_files(planned.script, arguments.folder or output.with_suffix(".production"))
+        except KinemaError as error:
+            print(f"note: {error}", file=sys.stderr)
+        return 0
     if not output.name:
         raise InputError(f"-o {str(arguments.output)!r}: expected the name of a film, such as {FILM}")
     folder = arguments.folder or output.with_suffix(".production")
@@ -181,11 +186,9 @@ def _read(path: Path) -> str:
 
 
 def _tell_plan(planned: PlannedScript) -> None:
-    from sys import stderr
-
-    print(f"plan: {planned.estimate}", file=stderr)
+    print(f"plan: {planned.estimate}", file=sys.stderr)
     for note in planned.notes:
-        print(f"note: {note}", file=stderr)
+        print(f"note: {note}", file=sys.stderr)
 
 
 def _resume(arguments: argparse.Namespace) -> int:

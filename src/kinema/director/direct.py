@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from kinema.director.checking.critic import Critic
 from kinema.director.checking.take_report import check_take
+from kinema.director.filming.actors import check_actors, check_live
 from kinema.director.filming.stills import staged_stills
 from kinema.director.filming.takes import Handover, TakePlan, film_size, film_take, handover_of
 from kinema.director.next_step import plan_take, use_best
@@ -56,10 +57,15 @@ class Director:
         """Film every shot that is not done, in the order of the script, each after the shot that it goes on from.
 
         Raises:
-            InputError: The engine cannot film a shot.
+            InputError: The engine cannot film a shot. What is known before of models and actors of shots with cues is said before
+                anything is filmed.
             EngineError: It failed; what was filmed before stays, and a later call goes on.
         """
-        for shot in self.production.script.shots:
+        production = self.production
+        waiting = [shot for shot in production.script.shots if production.used(shot.id) is None]
+        check_live(production.script, lambda shot: self.engine_of(shot).capabilities, waiting)
+        check_actors(production.script, production.folder, waiting)
+        for shot in production.script.shots:
             if self.production.used(shot.id) is None:
                 self.film_shot(shot)
 

@@ -11,6 +11,7 @@ import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 
+from kinema.director.filming.actors import check_live
 from kinema.director.filming.staging import TALL, check_scene_words
 from kinema.director.filming.takes import film_size
 from kinema.director.planning.cues import PlannedCue, cue_of, seems_a_cue
@@ -108,7 +109,9 @@ def _check_shots(count: int, notes: Sequence[str], capabilities: Capabilities) -
 
 def with_notes(script: Script, capabilities: Capabilities, notes: Sequence[str] = ()) -> PlannedScript:
     """A script with what its model cannot film as it says, and an estimate. InputError: a shot's cast or place has words that are
-    none of the model's state."""
+    none of the model's state, or a shot has cues or an actor and the model no state."""
+    own = [shot for shot in script.shots if shot.model in (None, capabilities.model)]
+    check_live(script, lambda shot: capabilities, own)
     if capabilities.state:
         _check_state_words(script, capabilities)
     more = [*notes, *unfilmable(script, capabilities)]
