@@ -5,6 +5,8 @@
     faults     checks against faults planted in films of the simulator, whose truth is known: recall and false alarms
     kills      random kill -9 of `kinema direct` with kinema-tiny and with a tiny Wan: nothing filmed twice, no take changed or
                lost, the same takes and the same film in the end
+    look       a picture of a thing in pictures where it is elsewhere, or another thing in its place: the image encoder of `--look`
+               against color and sharpness (needs kinema[look])
     speed      a film of 60 s in 8 shots at 128 px, checks included, against its playback time
 
 --parts names some, the rest of the page is kept; --count how many stories, films of each fault and kills; --write keeps the page.
@@ -32,13 +34,14 @@ from typing import Any
 import numpy as np
 from benchmarks.autoencoder import machine
 
+from kinema.director.checking.looks import LIMIT, LookEncoder
 from kinema.director.checking.observed import observe_events
-from kinema.director.checking.pixel_checks import check_pixels
+from kinema.director.checking.pixel_checks import check_pixels, sharpness_of
 from kinema.director.checking.state_checks import check_cast
 from kinema.director.checking.take_report import TakeReport
 from kinema.director.checking.tracks import measure_cast
 from kinema.director.direct import Director
-from kinema.director.filming.staging import identities_of
+from kinema.director.filming.staging import TALL, ground_of, identities_of, staged_picture, staged_scene
 from kinema.director.planning.planner import plan_story
 from kinema.director.planning.story import read_story
 from kinema.director.production import Production
@@ -53,12 +56,13 @@ from kinema.playground.events import find_events
 from kinema.playground.physics import Actor, EpisodeSetup, PhysicsWorld
 from kinema.playground.renderer import render_scene
 from kinema.scene.geometry import FLOOR, SOLID
-from kinema.scene.scene import BACKGROUNDS, COLORS, SIZES, Scene
-from kinema.statistics import mean_interval
+from kinema.scene.scene import BACKGROUNDS, COLORS, KINDS, SIZES, Scene
+from kinema.statistics import auroc, bootstrap, mean_interval
+from kinema.types import Frames
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "measurements" / "director.md"
-PARTS = ("stories", "faults", "kills", "speed")
+PARTS = ("stories", "faults", "kills", "look", "speed")
 FPS, FRAMES, SIDE = 16.0, 64, 64
 
 
@@ -393,6 +397,74 @@ def bench_faults(count: int) -> list[str]:
     ]
 
 
+# -- looks ---------------------------------------------------------------------------------------------------------------
+
+
+LOOK_SIDE = 128
+OTHERS = {
+    "another kind, same color": (True, False),
+    "same kind, another color": (False, True),
+    "another kind and color": (True, True),
+}
+"""What stands in the place of a thing: whether its kind, and whether its color is another one."""
+
+
+def thing_picture(rng: random.Random, one: CastIdentity, beside: CastIdentity | None, background: str) -> Frames:
+    """A picture of a thing alone from near, or somewhere beside another one; uint8 [LOOK_SIDE, LOOK_SIDE, 3]."""
+    if beside is None:
+        cast, places, camera = {"one": one}, {"one": (5.0, ground_of(one))}, (5.0, ground_of(one), 4.5)
+    else:
+        left, right = rng.sample([2.0, 4.0, 6.0, 8.0], 2)
+        cast, camera = {"one": one, "beside": beside}, (5.0, 5.0, rng.choice([1.0, 1.25]))
+        places = {"one": (left, ground_of(one)), "beside": (right, ground_of(beside))}
+    scene = staged_scene(cast, places, camera=camera, fps=FPS, aspect=1.0, background=background)
+    picture: Frames = staged_picture(scene, LOOK_SIDE, LOOK_SIDE).frames[0]
+    return picture
+
+
+def bench_look(count: int) -> list[str]:
+    encoder = LookEncoder()
+    kinds = [kind for kind in KINDS if kind not in TALL]
+    scores: dict[str, dict[str, list[float]]] = {
+        way: {name: [] for name in ("same", *OTHERS)} for way in ("encoder", "color", "sharpness")
+    }
+    for number in range(count):
+        rng = random.Random(f"look/{1000 + number}")
+        colors, (kind, beside_kind, other_kind) = rng.sample(COLORS, 3), rng.sample(kinds, 3)
+        backgrounds = rng.sample(BACKGROUNDS, 2)
+        beside = CastIdentity(kind=beside_kind, color=colors[1])
+        reference = thing_picture(rng, CastIdentity(kind=kind, color=colors[0]), None, backgrounds[0])
+        features = encoder.features([reference])
+        for name, (new_kind, new_color) in {"same": (False, False), **OTHERS}.items():
+            one = CastIdentity(kind=other_kind if new_kind else kind, color=colors[2 if new_color else 0])
+            picture = thing_picture(random.Random(number), one, beside, backgrounds[1])
+            scores["encoder"][name].append(encoder.likeness(features, picture))
+            off = np.abs(picture.mean((0, 1)) - reference.mean((0, 1))).max()
+            scores["color"][name].append(-float(off))
+            scores["sharpness"][name].append(-abs(float(np.log(sharpness_of(picture) / sharpness_of(reference)))))
+
+    def line(name: str) -> str:
+        cells = []
+        for way in scores.values():
+            same, other = np.asarray(way["same"]), np.asarray(way[name])
+            low, high = bootstrap(count, lambda rows, a=same, b=other: auroc(a[rows].tolist(), b[rows].tolist()))  # type: ignore[misc]
+            cells.append(f"{auroc(way['same'], way[name]):.2f} ({low:.2f} to {high:.2f})")
+        passing = sum(value >= LIMIT for value in scores["encoder"][name])
+        return f"| {name} | {' | '.join(cells)} | {share(passing, count)} |"
+
+    passing = sum(value >= LIMIT for value in scores["encoder"]["same"])
+    return [
+        f"{count} things drawn by the simulator's renderer, {LOOK_SIDE}x{LOOK_SIDE}: a near picture of each is looked for in a"
+        " picture of another place, in which the same thing or another one stands somewhere beside a third. AUROC of the same"
+        " against another:",
+        "",
+        f"| in its place | encoder | mean color | sharpness | passes (limit {LIMIT:.2f}) |",
+        "|---|---|---|---|---|",
+        *map(line, OTHERS),
+        f"| nothing else: the same | - | - | - | {share(passing, count)} |",
+    ]
+
+
 # -- kills and speed -----------------------------------------------------------------------------------------------------
 
 
@@ -531,7 +603,7 @@ def bench_speed(count: int) -> list[str]:
 
 
 BENCHES: dict[str, Callable[[int], list[str]]] = {
-    "stories": bench_stories, "faults": bench_faults, "kills": bench_kills, "speed": bench_speed,
+    "stories": bench_stories, "faults": bench_faults, "kills": bench_kills, "look": bench_look, "speed": bench_speed,
 }  # fmt: skip
 
 
@@ -539,11 +611,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS))
     parser.add_argument(
-        "--count", type=int, help="stories (40), films of each fault (20), kills of both engines together (100)"
+        "--count",
+        type=int,
+        help="stories (40), films of each fault (20), kills of both engines together (100), things (100)",
     )
     parser.add_argument("--write", action="store_true", help=f"keep the page {PAGE.relative_to(ROOT)}")
     arguments = parser.parse_args(argv)
-    usual = {"stories": 40, "faults": 20, "kills": 100, "speed": 1}
+    usual = {"stories": 40, "faults": 20, "kills": 100, "look": 100, "speed": 1}
     kept_path = PAGE.with_suffix(".json")
     kept: dict[str, list[str]] = json.loads(kept_path.read_text()) if kept_path.exists() else {}
     for part in arguments.parts:
