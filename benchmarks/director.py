@@ -3,7 +3,10 @@
     stories    stories of kinema-tiny: planned events that happen, in order, and the same cast; directed, against the same shots
                filmed once each without anything handed over, and against one film of all prompts at once
     faults     checks against faults planted in films of the simulator, whose truth is known: recall and false alarms
-    kills      random kill -9 of `kinema direct`: nothing filmed twice, no take changed, the same film in the end
+    kills      random kill -9 of `kinema direct` with kinema-tiny and with a tiny Wan: nothing filmed twice, no take changed or
+               lost, the same takes and the same film in the end
+    look       a picture of a thing in pictures where it is elsewhere, or another thing in its place: the image encoder of `--look`
+               against color and sharpness (needs kinema[look])
     speed      a film of 60 s in 8 shots at 128 px, checks included, against its playback time
 
 --parts names some, the rest of the page is kept; --count how many stories, films of each fault and kills; --write keeps the page.
@@ -16,6 +19,7 @@ import hashlib
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -30,18 +34,20 @@ from typing import Any
 import numpy as np
 from benchmarks.autoencoder import machine
 
+from kinema.director.checking.looks import LIMIT, LookEncoder
 from kinema.director.checking.observed import observe_events
-from kinema.director.checking.pixel_checks import check_pixels
+from kinema.director.checking.pixel_checks import check_pixels, sharpness_of
 from kinema.director.checking.state_checks import check_cast
 from kinema.director.checking.take_report import TakeReport
 from kinema.director.checking.tracks import measure_cast
 from kinema.director.direct import Director
-from kinema.director.filming.staging import identities_of
+from kinema.director.filming.staging import TALL, ground_of, identities_of, staged_picture, staged_scene
 from kinema.director.planning.planner import plan_story
 from kinema.director.planning.story import read_story
 from kinema.director.production import Production
 from kinema.director.script import CastIdentity, ExpectedEvent, ProductionSettings, Script, Shot, TakeBudget
 from kinema.engines import Engine, FilmRequest
+from kinema.engines.diffusers.tiny.models import make_tiny
 from kinema.engines.native import engine_for
 from kinema.media import Clip
 from kinema.playground.camera import visible
@@ -50,12 +56,13 @@ from kinema.playground.events import find_events
 from kinema.playground.physics import Actor, EpisodeSetup, PhysicsWorld
 from kinema.playground.renderer import render_scene
 from kinema.scene.geometry import FLOOR, SOLID
-from kinema.scene.scene import BACKGROUNDS, COLORS, SIZES, Scene
-from kinema.statistics import mean_interval
+from kinema.scene.scene import BACKGROUNDS, COLORS, KINDS, SIZES, Scene
+from kinema.statistics import auroc, bootstrap, mean_interval
+from kinema.types import Frames
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "measurements" / "director.md"
-PARTS = ("stories", "faults", "kills", "speed")
+PARTS = ("stories", "faults", "kills", "look", "speed")
 FPS, FRAMES, SIDE = 16.0, 64, 64
 
 
@@ -390,6 +397,74 @@ def bench_faults(count: int) -> list[str]:
     ]
 
 
+# -- looks ---------------------------------------------------------------------------------------------------------------
+
+
+LOOK_SIDE = 128
+OTHERS = {
+    "another kind, same color": (True, False),
+    "same kind, another color": (False, True),
+    "another kind and color": (True, True),
+}
+"""What stands in the place of a thing: whether its kind, and whether its color is another one."""
+
+
+def thing_picture(rng: random.Random, one: CastIdentity, beside: CastIdentity | None, background: str) -> Frames:
+    """A picture of a thing alone from near, or somewhere beside another one; uint8 [LOOK_SIDE, LOOK_SIDE, 3]."""
+    if beside is None:
+        cast, places, camera = {"one": one}, {"one": (5.0, ground_of(one))}, (5.0, ground_of(one), 4.5)
+    else:
+        left, right = rng.sample([2.0, 4.0, 6.0, 8.0], 2)
+        cast, camera = {"one": one, "beside": beside}, (5.0, 5.0, rng.choice([1.0, 1.25]))
+        places = {"one": (left, ground_of(one)), "beside": (right, ground_of(beside))}
+    scene = staged_scene(cast, places, camera=camera, fps=FPS, aspect=1.0, background=background)
+    picture: Frames = staged_picture(scene, LOOK_SIDE, LOOK_SIDE).frames[0]
+    return picture
+
+
+def bench_look(count: int) -> list[str]:
+    encoder = LookEncoder()
+    kinds = [kind for kind in KINDS if kind not in TALL]
+    scores: dict[str, dict[str, list[float]]] = {
+        way: {name: [] for name in ("same", *OTHERS)} for way in ("encoder", "color", "sharpness")
+    }
+    for number in range(count):
+        rng = random.Random(f"look/{1000 + number}")
+        colors, (kind, beside_kind, other_kind) = rng.sample(COLORS, 3), rng.sample(kinds, 3)
+        backgrounds = rng.sample(BACKGROUNDS, 2)
+        beside = CastIdentity(kind=beside_kind, color=colors[1])
+        reference = thing_picture(rng, CastIdentity(kind=kind, color=colors[0]), None, backgrounds[0])
+        features = encoder.features([reference])
+        for name, (new_kind, new_color) in {"same": (False, False), **OTHERS}.items():
+            one = CastIdentity(kind=other_kind if new_kind else kind, color=colors[2 if new_color else 0])
+            picture = thing_picture(random.Random(number), one, beside, backgrounds[1])
+            scores["encoder"][name].append(encoder.likeness(features, picture))
+            off = np.abs(picture.mean((0, 1)) - reference.mean((0, 1))).max()
+            scores["color"][name].append(-float(off))
+            scores["sharpness"][name].append(-abs(float(np.log(sharpness_of(picture) / sharpness_of(reference)))))
+
+    def line(name: str) -> str:
+        cells = []
+        for way in scores.values():
+            same, other = np.asarray(way["same"]), np.asarray(way[name])
+            low, high = bootstrap(count, lambda rows, a=same, b=other: auroc(a[rows].tolist(), b[rows].tolist()))  # type: ignore[misc]
+            cells.append(f"{auroc(way['same'], way[name]):.2f} ({low:.2f} to {high:.2f})")
+        passing = sum(value >= LIMIT for value in scores["encoder"][name])
+        return f"| {name} | {' | '.join(cells)} | {share(passing, count)} |"
+
+    passing = sum(value >= LIMIT for value in scores["encoder"]["same"])
+    return [
+        f"{count} things drawn by the simulator's renderer, {LOOK_SIDE}x{LOOK_SIDE}: a near picture of each is looked for in a"
+        " picture of another place, in which the same thing or another one stands somewhere beside a third. AUROC of the same"
+        " against another:",
+        "",
+        f"| in its place | encoder | mean color | sharpness | passes (limit {LIMIT:.2f}) |",
+        "|---|---|---|---|---|",
+        *map(line, OTHERS),
+        f"| nothing else: the same | - | - | - | {share(passing, count)} |",
+    ]
+
+
 # -- kills and speed -----------------------------------------------------------------------------------------------------
 
 
@@ -410,48 +485,97 @@ def digests(folder: Path) -> dict[str, str]:
 
 
 KILLED = "A red ball rolls right and hits a blue box. A green robot comes in from the right. The robot walks left."
+KILLED_OPEN = (
+    "A man opens a door. He smiles at a dog.\n\nThe dog runs over a field. It finds a ball.\n\nThe man sits at a fire."
+)
+FIRST_KILL_S = 2.0
+"""Seconds after which a process is killed at the earliest."""
+
+
+@dataclass
+class KillTally:
+    """Kills of one engine's productions. films: kills that left a film without its checks; halves: that left a half-written file;
+    twice: takes filmed twice; changed: times a take that was there had changed or was gone; differs: productions with other takes
+    or another film than the one that nobody killed."""
+
+    kills: int = 0
+    productions: int = 0
+    films: int = 0
+    halves: int = 0
+    twice: int = 0
+    changed: int = 0
+    differs: int = 0
 
 
 def bench_kills(count: int) -> list[str]:
-    kills = twice = changed = 0
+    rows = []
     with tempfile.TemporaryDirectory() as name:
-        root = Path(name)
-        whole = root / "whole"
-        assert (
-            command(KILLED, "--folder", str(whole), "-o", str(root / "whole.mp4"), "--takes", "2", "--unsigned").wait() == 0
-        )
-        wanted = digests(whole)
-        rng, production = random.Random(0), 0
-        differs = 0
-        while kills < count:
-            production += 1
-            folder = root / f"p{production}"
-            first = [KILLED, "--folder", str(folder), "-o", str(root / f"p{production}.mp4"), "--takes", "2", "--unsigned"]
-            seen: dict[str, str] = {}
-            while True:
-                begun = (folder / "production.json").exists()
-                process = command("resume", str(folder), "--unsigned") if begun else command(*first)
-                try:
-                    process.wait(rng.uniform(2.0, 14.0) if kills < count else None)
-                except subprocess.TimeoutExpired:
-                    process.send_signal(signal.SIGKILL)
-                    process.wait()
-                    kills += 1
-                now = digests(folder)
-                changed += any(now.get(path) != digest for path, digest in seen.items())
-                seen = now
-                if process.returncode == 0:
-                    break
-                if process.returncode > 0:
-                    raise RuntimeError(process.stderr.read().decode() if process.stderr else "failed")
-            lines = Production.open(folder).lines()
-            filmed = Counter((line["shot"], line["take"]) for line in lines if line["what"] == "filmed")
-            twice += sum(number - 1 for number in filmed.values())
-            differs += digests(folder) != wanted
+        wan = make_tiny("wan", Path(name) / "wan")
+        engines = {
+            "kinema-tiny": (KILLED, "--takes", "2"),
+            "a tiny Wan of random weights": (KILLED_OPEN, "--model", str(wan), "--size", "64x48", "--takes", "2"),
+        }
+        for number, (engine, words) in enumerate(engines.items()):
+            folder = Path(name) / str(number)
+            folder.mkdir()
+            tally, whole_s, takes = kill_productions(folder, words, count // len(engines))
+            rows.append(
+                f"| {engine} | {tally.kills} in {tally.productions}, of {takes} takes in {whole_s:.0f} s | {tally.films} |"
+                f" {tally.halves} | {tally.twice} | {tally.changed} | {tally.differs} |"
+            )
     return [
-        f"{kills} kills in {production} productions of 3 shots: {twice} takes filmed twice, {changed} times a take had changed, "
-        f"{differs} productions with other takes than one that nobody killed."
+        "`kill -9` of `kinema direct` at random times, and `kinema direct resume` afterwards, until each film is there.",
+        "",
+        "| engine | kills, productions | left a film unchecked | left a half-written file | takes filmed twice | takes changed or"
+        " lost | other takes or another film than without kills |",
+        "|---|---|---|---|---|---|---|",
+        *rows,
     ]
+
+
+def kill_productions(root: Path, words: Sequence[str], kills: int) -> tuple[KillTally, float, int]:
+    """Productions of one story, killed at random times until there were so many kills.
+
+    Returns:
+        What came of it; seconds that a production takes which nobody kills; and its takes.
+    """
+    whole, begun = root / "whole", time.perf_counter()
+    film = root / "film.mp4"
+    assert command(*words, "--folder", str(whole), "-o", str(film), "--unsigned").wait() == 0
+    whole_s = time.perf_counter() - begun
+    wanted = {**digests(whole), "film": hashlib.sha256(film.read_bytes()).hexdigest()}
+    rng, tally = random.Random(0), KillTally()
+    while tally.kills < kills:
+        tally.productions += 1
+        folder = root / f"p{tally.productions}"
+        film = folder / "film.mp4"
+        seen: dict[str, str] = {}
+        while True:
+            resumes = (folder / "production.json").exists()
+            folder.mkdir(exist_ok=True)
+            given = ("resume", str(folder)) if resumes else (*words, "--folder", str(folder), "-o", str(film))
+            process = command(*given, "--unsigned")
+            try:
+                process.wait(rng.uniform(FIRST_KILL_S, 1.1 * whole_s) if tally.kills < kills else None)
+            except subprocess.TimeoutExpired:
+                process.send_signal(signal.SIGKILL)
+                process.wait()
+                tally.kills += 1
+                tally.films += any(not path.with_suffix(".json").exists() for path in folder.glob("takes/*/[0-9]*.mp4"))
+                tally.halves += any(folder.rglob(".kinema-*.tmp*"))
+            now = digests(folder)
+            tally.changed += any(now.get(path) != digest for path, digest in seen.items())
+            seen = now
+            if process.returncode == 0:
+                break
+            if process.returncode > 0:
+                raise RuntimeError(process.stderr.read().decode() if process.stderr else "failed")
+        lines = Production.open(folder).lines()
+        filmed = Counter((line["shot"], line["take"]) for line in lines if line["what"] == "filmed")
+        tally.twice += sum(number - 1 for number in filmed.values())
+        tally.differs += {**digests(folder), "film": hashlib.sha256(film.read_bytes()).hexdigest()} != wanted
+        shutil.rmtree(folder)
+    return tally, whole_s, len(wanted) - 1
 
 
 LONG = (
@@ -479,17 +603,21 @@ def bench_speed(count: int) -> list[str]:
 
 
 BENCHES: dict[str, Callable[[int], list[str]]] = {
-    "stories": bench_stories, "faults": bench_faults, "kills": bench_kills, "speed": bench_speed,
+    "stories": bench_stories, "faults": bench_faults, "kills": bench_kills, "look": bench_look, "speed": bench_speed,
 }  # fmt: skip
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS))
-    parser.add_argument("--count", type=int, help="stories (40), films of each fault (20), kills (100)")
+    parser.add_argument(
+        "--count",
+        type=int,
+        help="stories (40), films of each fault (20), kills of both engines together (100), things (100)",
+    )
     parser.add_argument("--write", action="store_true", help=f"keep the page {PAGE.relative_to(ROOT)}")
     arguments = parser.parse_args(argv)
-    usual = {"stories": 40, "faults": 20, "kills": 100, "speed": 1}
+    usual = {"stories": 40, "faults": 20, "kills": 100, "look": 100, "speed": 1}
     kept_path = PAGE.with_suffix(".json")
     kept: dict[str, list[str]] = json.loads(kept_path.read_text()) if kept_path.exists() else {}
     for part in arguments.parts:

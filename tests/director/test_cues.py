@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +57,17 @@ def one_shot(**shot: Any) -> Script:
         ("After 1.5 s, make the ball green.", 1.5, "make the ball green"),
         ("After two seconds remove the red ball.", 2.0, "remove the red ball"),
         ("After 500 ms, stop the ball", 0.5, "stop the ball"),
+        ("At 3 seconds, make the ball green.", 3.0, "make the ball green"),
+        ("At second 3, stop the ball.", 3.0, "stop the ball"),
+        ("In half a second then remove it.", 0.5, "remove the red ball"),
+        ("Two seconds later, push it left.", 2.0, "push the red ball left"),
+        ("Push it left hard after 2 seconds.", 2.0, "Push the red ball left hard"),
+        ("Add a blue box when the ball stops.", "has the ball stopped?", "Add a blue box"),
+        ("Stop the ball as soon as it is on the right.", "is the red ball on the right?", "Stop the ball"),
+        ("Then add a blue box on the left.", 2.0, "add a blue box on the left"),
+        ("Now push it left!", 2.0, "push the red ball left"),
+        ("Change the background to night.", 2.0, "Change the background to night"),
+        ("After that, make the ball bigger.", 2.0, "make the ball bigger"),
     ],
 )
 def test_a_sentence_is_a_cue(sentence: str, when: str | float, do: str) -> None:
@@ -64,7 +76,8 @@ def test_a_sentence_is_a_cue(sentence: str, when: str | float, do: str) -> None:
     planned = cue_of(sentence, memory)
     assert planned is not None and seems_a_cue(sentence) == (not sentence.startswith("Once"))
     assert (planned.cue.at_s if isinstance(when, float) else planned.cue.when, planned.cue.do) == (when, do)
-    assert planned.brought == (["blue-box"] if "add a blue box" in do else [])
+    assert planned.brought == (["blue-box"] if "add a blue box" in do.lower() else [])
+    assert planned.timeless == (not re.search(r"\d|second|when|once|if|as soon as", sentence.lower()))
     assert planned.removed == (["red-ball"] if do.startswith("remove") else [])
 
 
@@ -74,12 +87,50 @@ def test_a_sentence_is_a_cue(sentence: str, when: str | float, do: str) -> None:
         "When the ball rolls, it is night.", "A ball rolls right.", "Once upon a time, a ball rolled.", "When, add a box.",
         "When it is not moving, add a blue box.", "When it stops, add a dragon.", "When a dragon comes, add a blue box.",
         "After 2 seconds, add a blue box on the left and push it right.", "When the ball is on the moon, stop the ball.",
+        "Then the robot jumps.", "At 3 seconds the robot jumps.", "Push the ball.", "A blue box appears.", "Turn left.",
+        "The ball pushes the box left.", "Then it stops.", "Don't push the ball left.", "Never add a blue box.",
+        "Push in on the ball.", "It adds a blue box.", "Remove the ball and add a box.", "Two seconds later, the ball stops.",
+        "Slide to the left.", "At night, a ball rolls.", "In the lab, add nothing.", "Add a blue box when a dragon comes.",
+        "Make it night.",
     ],
 )  # fmt: skip
 def test_other_sentences_are_none(sentence: str) -> None:
     memory = NamedThings()
     events_of("A red ball rolls right.", memory)
     assert cue_of(sentence, memory) is None and set(memory.things) == {"red-ball"}
+
+
+def test_an_order_without_a_time_comes_next() -> None:
+    """After the cue before it, or with a change whose moment is a question; in time to be seen; which a note says."""
+    memory = NamedThings()
+    events_of("A red ball rolls right.", memory)
+    cues: list[Cue] = []
+    for sentence in ("Add a blue box.", "Then push it left.", "Two seconds later, stop it.", "When it stops, remove the box.",
+                     "Make it green."):  # fmt: skip
+        planned = cue_of(sentence, memory, cues)
+        assert planned is not None
+        cues.append(planned.cue)
+    assert [(cue.at_s, cue.when) for cue in cues] == [
+        (2.0, None), (3.0, None), (5.0, None), *[(None, "has the red ball stopped?")] * 2,
+    ]  # fmt: skip
+    assert cue_of("One second later, add a green star.", memory, cues) is None, "nobody knows yet when that is"
+    short = [planned.cue for planned in (cue_of("Add a blue box.", memory, seconds=1.0),) if planned]
+    later = cue_of("Then stop the ball.", memory, short, 1.0)
+    assert short[0].at_s == 0.5 and later is not None and later.cue.at_s == 0.75
+
+
+def test_orders_in_a_story_are_given_in_the_shot_before_them() -> None:
+    story = "A red ball rolls right. Add a blue box on the right. Then push the ball left. The ball rolls left."
+    planned = plan_story(read_story(story), engine_for("kinema-tiny").capabilities)
+    first, second = planned.script.shots
+    assert [cue.at_s for cue in first.cues] == [2.0, 3.0] and second.cues == () and second.cast == ("red-ball", "blue-box")
+    assert first.cast == ("red-ball",) and first.seconds == 6.0
+    notes = [note for note in planned.notes if "does not say when: it is given after" in note]
+    assert len(notes) == 2 and "'Add a blue box on the right' does" in notes[0] and "after 3 s" in notes[1]
+    opening = plan_story(read_story("Add a red ball. It rolls right."), engine_for("kinema-tiny").capabilities).script.shots
+    assert [shot.cues for shot in opening] == [()], "what a story begins with is there from the beginning"
+    again, _ = reworded(planned.script, "s2", "A red ball rolls left. Add a pink star.")
+    assert again.shots[1].cues == (Cue(at_s=2.0, do="Add a pink star"),)
 
 
 def test_what_seems_a_cue_and_is_none_is_noted() -> None:

@@ -18,9 +18,10 @@ from tests.director.conftest import PlainEngine
 from kinema.director.delivery.edit_list import EditedShot, edl_of, otio_of, srt_of, timecode
 from kinema.director.delivery.film import deliver, edited_shots, pack_production, title_card
 from kinema.director.direct import Director
+from kinema.director.next_step import next_steps
 from kinema.director.production import Production
 from kinema.director.retakes import best_take
-from kinema.director.script import Script, script_from
+from kinema.director.script import Script, TakeBudget, script_from
 from kinema.engines import FilmRequest
 from kinema.errors import EngineError, InputError
 from kinema.media import Clip
@@ -325,3 +326,27 @@ def test_killed_at_any_write_it_goes_on(folder: Path, tmp_path: Path, plain: Pla
     assert {path: after[path] for path in seen} == seen and after == digests(whole.folder)
     filmed = [(line["shot"], line["take"]) for line in Production.open(folder).lines() if line["what"] == "filmed"]
     assert len(filmed) == len(set(filmed)) <= 3 and not list(folder.rglob("*.tmp*"))
+
+
+def test_shots_that_wait_for_no_other_can_be_filmed_side_by_side(folder: Path, plain: PlainEngine) -> None:
+    """A shot waits for the one that it goes on from or is checked against; of one shot there is one take at a time."""
+    shots = [
+        {"id": "a1", "prompt": "a", "scene": "a"}, {"id": "a2", "prompt": "b", "scene": "a"},
+        {"id": "b1", "prompt": "c", "scene": "b"}, {"id": "b2", "prompt": "d", "scene": "b", "goes_on_from": "a1"},
+    ]  # fmt: skip
+    data = {"production": {"size": "48x32"}, "shots": [{**shot, "seconds": 1} for shot in shots]}
+    production = Production.create(folder, script_from(data), "plain")
+
+    def steps(**given: Any) -> list[str]:
+        return [shot.id for shot, _ in next_steps(production, lambda shot: plain.capabilities, **given)]
+
+    assert steps() == ["a1"] and steps(most=9) == ["a1", "b1"] and steps(most=1, making=["a1"]) == []
+    assert steps(most=9, making=["a1"]) == ["b1"] and steps(most=2, making=["a1", "b1"]) == []
+    Director(production, plain).film_shot(production.script.shots[0])
+    assert steps(most=9) == ["a2", "b1", "b2"]
+    for budget in ({"takes": 9}, {"seconds": 99.0}):
+        limits = production.script.production.model_copy(update={"budget": TakeBudget(**budget)})
+        production.script = production.script.model_copy(update={"production": limits})
+        assert steps(most=9) == ["a2"] and steps(most=9, making=["a2"]) == []
+    Director(production, plain).film_all()
+    assert steps(most=9) == []

@@ -349,3 +349,22 @@ def test_what_cannot_be_filmed_is_refused_in_one_line(site: Site, body: dict[str
     assert answer.status_code in (400, 404, 422), answer.text
     assert message in answer.json()["error"]["message"] and "\n" not in json.dumps(answer.json()["error"]["message"])
     assert site.client.get("/v1/productions").json()["data"] == []
+
+
+@pytest.mark.parametrize("named", [True, False])
+def test_cues_that_a_model_cannot_be_given_are_refused(
+    site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, named: bool
+) -> None:
+    """By the production's model and by one that a shot names, before anything is queued."""
+    pytest.importorskip("diffusers", reason="needs kinema[open-weights]")
+    from kinema.engines.diffusers.tiny.models import make_tiny
+    from kinema.engines.registry import ModelEntry, save_entry
+
+    monkeypatch.setenv("KINEMA_MODELS", str(tmp_path / "models.toml"))
+    save_entry(ModelEntry(name="wan", source=str(make_tiny("wan", tmp_path / "wan"))))
+    cued = {**SCRIPT["shots"][2], "cues": [{"at_s": 0.1, "do": "stop the box"}], **({"model": "wan"} if named else {})}
+    body = {"script": {**SCRIPT, "shots": [SCRIPT["shots"][0], cued]}, **({} if named else {"model": "wan"})}
+    answer = site.client.post("/v1/productions", json=body)
+    assert answer.status_code == 400, answer.text
+    assert 'shot 2 ("end"), cues: wan has no state' in answer.json()["error"]["message"]
+    assert site.client.get("/v1/productions").json()["data"] == [] and site.entries("reserve") == 0

@@ -6,15 +6,17 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kinema.cli.direct_checks import FILM, check_effects, check_targets
 from kinema.cli.options import add_device, engine_from, number, progress_bar, seed, up_to, words
-from kinema.errors import InputError
+from kinema.errors import InputError, KinemaError
 
 if TYPE_CHECKING:
+    from kinema.director.checking.looks import LookChecks
     from kinema.director.direct import Director
     from kinema.director.planning.planner import PlannedScript
     from kinema.director.production import Production
@@ -66,6 +68,7 @@ def _add_planning(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--llm-model", metavar="NAME", help="its name; its key: KINEMA_LLM_KEY or OPENAI_API_KEY")
     parser.add_argument("--critic", metavar="URL", help="ask a model that looks at pictures about every take")
     parser.add_argument("--critic-model", metavar="NAME", help="its name")
+    parser.add_argument("--look", action="store_true", help="compare takes with pictures of the cast (needs kinema[look])")
     parser.add_argument("--unsigned", action="store_true", help="do not sign takes and film (C2PA)")
     parser.add_argument("--zip", type=Path, metavar="FILE", help="also pack the whole production")
 
@@ -94,14 +97,18 @@ def run(arguments: argparse.Namespace) -> int:
         return _resume(arguments)
     engine = engine_from(arguments)
     planned = _plan(arguments, engine)
-    if arguments.plan_only:
-        print(planned.script.to_json(), end="")
-        _tell_plan(planned)
-        return 0
     from kinema.director.delivery.film import check_files
     from kinema.director.production import Production
 
     output = arguments.output or Path(FILM)
+    if arguments.plan_only:
+        print(planned.script.to_json(), end="")
+        _tell_plan(planned)
+        try:
+            check_files(planned.script, arguments.folder or output.with_suffix(".production"))
+        except KinemaError as error:
+            print(f"note: {error}", file=sys.stderr)
+        return 0
     if not output.name:
         raise InputError(f"-o {str(arguments.output)!r}: expected the name of a film, such as {FILM}")
     folder = arguments.folder or output.with_suffix(".production")
@@ -110,12 +117,13 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.until != "script":
         check_files(planned.script, folder)
     model = arguments.model or engine.capabilities.model
+    looks = _looks(arguments, planned.script, folder)
     production = Production.create(folder, planned.script, model, planned.notes)
     _tell_plan(planned)
     if arguments.until == "script":
         print(f"{folder / 'script.json'}  change it as you like, then: kinema direct resume {folder} -o {output}")
         return 0
-    return _film(arguments, production, engine, output, overwrites=arguments.force)
+    return _film(arguments, production, engine, output, looks, overwrites=arguments.force)
 
 
 def _check_targets(arguments: argparse.Namespace, script: Script, output: Path, folder: Path, *, resumes: bool) -> bool:
@@ -181,11 +189,9 @@ def _read(path: Path) -> str:
 
 
 def _tell_plan(planned: PlannedScript) -> None:
-    from sys import stderr
-
-    print(f"plan: {planned.estimate}", file=stderr)
+    print(f"plan: {planned.estimate}", file=sys.stderr)
     for note in planned.notes:
-        print(f"note: {note}", file=stderr)
+        print(f"note: {note}", file=sys.stderr)
 
 
 def _resume(arguments: argparse.Namespace) -> int:
@@ -206,7 +212,8 @@ def _resume(arguments: argparse.Namespace) -> int:
         check_files(
             production.script, folder, [shot for shot in production.script.shots if production.used(shot.id) is None]
         )
-    return _film(arguments, production, engine_from(arguments), output, overwrites=overwrites)
+    looks = _looks(arguments, production.script, folder)
+    return _film(arguments, production, engine_from(arguments), output, looks, overwrites=overwrites)
 
 
 def _decide(arguments: argparse.Namespace, production: Production) -> None:
@@ -236,7 +243,10 @@ def _pair(text: str, option: str, example: str) -> tuple[str, str]:
     return shot.strip(), value.strip()
 
 
-def _film(arguments: argparse.Namespace, production: Production, engine: Engine, output: Path, *, overwrites: bool) -> int:
+def _film(
+    arguments: argparse.Namespace, production: Production, engine: Engine, output: Path, looks: LookChecks | None, *,
+    overwrites: bool,
+) -> int:  # fmt: skip
     """Film, and cut what was filmed. overwrites: whether the film may be there already."""
     from kinema.director.delivery.film import deliver, pack_production
     from kinema.director.direct import Director
@@ -246,7 +256,13 @@ def _film(arguments: argparse.Namespace, production: Production, engine: Engine,
     with production.writing():
         with progress_bar() as progress:
             director = Director(
-                production, engine, identity=identity, critic=_critic(arguments), progress=progress, on_take=_tell_take
+                production,
+                engine,
+                identity=identity,
+                critic=_critic(arguments),
+                looks=looks,
+                progress=progress,
+                on_take=_tell_take,
             )
             if arguments.until == "stills":
                 return _stills(director, production, _resume_words(arguments, production))
@@ -290,6 +306,15 @@ def _critic(arguments: argparse.Namespace) -> Any:
     from kinema.director.endpoint import ChatEndpoint
 
     return Critic(ChatEndpoint(url=arguments.critic, model=arguments.critic_model or ""))
+
+
+def _looks(arguments: argparse.Namespace, script: Script, folder: Path) -> LookChecks | None:
+    """What compares takes with pictures of the cast, if it is asked for."""
+    if not arguments.look:
+        return None
+    from kinema.director.checking.looks import LookChecks
+
+    return LookChecks(script, folder)
 
 
 def _identity() -> Identity:

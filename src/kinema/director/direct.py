@@ -7,7 +7,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 from kinema.director.checking.critic import Critic
+from kinema.director.checking.looks import LookChecks
 from kinema.director.checking.take_report import check_take
+from kinema.director.filming.actors import check_actors, check_live
 from kinema.director.filming.stills import staged_stills
 from kinema.director.filming.takes import Handover, TakePlan, film_size, film_take, handover_of
 from kinema.director.next_step import plan_take, use_best
@@ -36,6 +38,7 @@ class Director:
         engine: What films.
         identity: Who signs the takes. None: they are not signed.
         critic: Asked about every take besides the checks. None: nobody.
+        looks: Compares every take with the pictures of its cast. None: nothing does.
         progress: Called with (stage, steps done, steps in all).
         on_take: Called with each take that was checked.
         open_engine: From a model's name to its engine, for shots that name another model.
@@ -43,10 +46,11 @@ class Director:
 
     def __init__(
         self, production: Production, engine: Engine, *, identity: Identity | None = None, critic: Critic | None = None,
-        progress: Progress | None = None, on_take: OnTake | None = None, open_engine: Callable[[str], Engine] = engine_for,
+        looks: LookChecks | None = None, progress: Progress | None = None, on_take: OnTake | None = None,
+        open_engine: Callable[[str], Engine] = engine_for,
     ) -> None:  # fmt: skip
         self.production, self.engine, self.identity, self.critic = production, engine, identity, critic
-        self.progress, self.on_take, self.open_engine = progress, on_take, open_engine
+        self.looks, self.progress, self.on_take, self.open_engine = looks, progress, on_take, open_engine
 
     def engine_of(self, shot: Shot) -> Engine:
         """What films a shot: the model that it names, or the production's."""
@@ -56,10 +60,15 @@ class Director:
         """Film every shot that is not done, in the order of the script, each after the shot that it goes on from.
 
         Raises:
-            InputError: The engine cannot film a shot.
+            InputError: The engine cannot film a shot. What is known before of models and actors of shots with cues is said before
+                anything is filmed.
             EngineError: It failed; what was filmed before stays, and a later call goes on.
         """
-        for shot in self.production.script.shots:
+        production = self.production
+        waiting = [shot for shot in production.script.shots if production.used(shot.id) is None]
+        check_live(production.script, lambda shot: self.engine_of(shot).capabilities, waiting)
+        check_actors(production.script, production.folder, waiting)
+        for shot in production.script.shots:
             if self.production.used(shot.id) is None:
                 self.film_shot(shot)
 
@@ -90,6 +99,8 @@ class Director:
             production.log("filmed", shot.id, plan.number, change_words(plan))
         clip = production.open_take(shot.id, plan.number)
         report = check_take(production.script, shot, clip, engine.capabilities, before=before, before_shot=before_shot)
+        if self.looks is not None:
+            report = self.looks.with_looks(report, shot, clip)
         if self.critic is not None:
             report = self.critic.with_opinion(report, production.script, shot, clip)
         digest = str(clip.settings.get(FILMED_FOR, production.digest_of(shot.id)))

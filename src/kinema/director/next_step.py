@@ -1,8 +1,8 @@
-"""What comes next in a production: another take of a shot, or that its best take is used."""
+"""What comes next in a production: further takes of its shots, or that the best take of a shot is used."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 from kinema.director.filming.takes import TakePlan
 from kinema.director.record import ProductionRecord
@@ -11,24 +11,42 @@ from kinema.director.script import Shot
 from kinema.engines import Capabilities
 
 
-def next_step(production: ProductionRecord, capabilities_of: Callable[[Shot], Capabilities]) -> tuple[Shot, TakePlan] | None:
-    """The next take of a production, in the order of its script; shots that need no further one use their best.
+def next_steps(
+    production: ProductionRecord, capabilities_of: Callable[[Shot], Capabilities], *, most: int = 1,
+    making: Collection[str] = (),
+) -> list[tuple[Shot, TakePlan]]:  # fmt: skip
+    """The next takes of a production, in the order of its script; shots that need no further one use their best.
+
+    Takes of several shots can be filmed side by side, to the same films as one after the other: a shot waits until the shot before
+    it (`ProductionRecord.before`), which it goes on from or is checked against, is done. Where the budget limits takes or seconds
+    of all shots together, what one shot costs decides about the others, and there is one take at a time.
 
     Args:
         production: The production.
         capabilities_of: Of the model that films a shot.
+        most: Takes that may be made at the same time, those of `making` among them.
+        making: Ids of shots of which a take is being made.
 
     Returns:
-        The shot and the plan of its take. None: every shot is done.
+        Shots and the plans of their takes. Empty with nothing in `making`: every shot is done.
     """
+    budget = production.script.production.budget
+    if budget.takes is not None or budget.seconds is not None:
+        most = 1
+    steps: list[tuple[Shot, TakePlan]] = []
     for shot in production.script.shots:
-        if production.used(shot.id) is not None:
+        if len(steps) + len(making) >= most:
+            break
+        before = production.before(shot)
+        waits = before is not None and production.used(before.id) is None
+        if production.used(shot.id) is not None or shot.id in making or waits:
             continue
         plan = plan_take(production, shot, capabilities_of(shot))
-        if plan is not None:
-            return shot, plan
-        use_best(production, shot)
-    return None
+        if plan is None:
+            use_best(production, shot)
+        else:
+            steps.append((shot, plan))
+    return steps
 
 
 def plan_take(production: ProductionRecord, shot: Shot, capabilities: Capabilities) -> TakePlan | None:

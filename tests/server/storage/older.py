@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy import Connection
 
-TABLES = ("sessions", "projects", "acceptances", "reports", "productions", "takes", "production_events")
+TABLES = ("sessions", "projects", "acceptances", "reports", "productions", "takes", "production_events", "production_jobs")
 INDEXES = ("jobs_deleted", "files_of_key", "ledger_of_day", "deliveries_of_webhook")
 COLUMNS = (
     *("jobs.title", "jobs.favorite", "jobs.tags", "jobs.project", "files.purpose", "files.deleted_at"),

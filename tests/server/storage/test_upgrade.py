@@ -34,7 +34,7 @@ from kinema.server.settings import Settings
 from kinema.server.storage import sqlite_copy
 from kinema.server.storage.database import Database
 from kinema.server.storage.engine import make_engine, sqlite_url
-from kinema.server.storage.tables import REVISION, facts, jobs, metadata
+from kinema.server.storage.tables import REVISION, facts, jobs, metadata, production_jobs, productions
 from kinema.server.storage.upgrade import MIGRATIONS, UNVERSIONED, prepare_store, stored_revision
 
 HERE = Path(__file__).parent
@@ -322,3 +322,38 @@ def test_threads_that_start_at_once_share_a_new_store(url: str) -> None:
         thread.join()
     assert not errors and revision_of(url) == REVISION
     assert query(url, "SELECT count(*) FROM alembic_version") == [1]
+
+
+def test_what_was_being_made_for_a_production_still_is(url: str) -> None:
+    """Revision 0008: the one job of a production becomes one of several."""
+    prepare_store(url, upgrade=True)
+    database = Database(url)
+    made, still = "production_" + "a" * 24, "production_" + "b" * 24
+    row = {
+        "key_id": "key_1", "created_at": 1.0, "updated_at": 1.0, "version": 1, "title": "t", "story": "", "notes": [],
+        "script": {"shots": [{"id": "s1", "prompt": "x"}]}, "state": {"model": "kinema-tiny", "shots": {}},
+    }  # fmt: skip
+    job = {
+        "id": "video_1", "key_id": "key_1", "kind": "take", "model": "kinema-tiny", "prompt": "x", "seconds": "1", "size": "64x64",
+        "request": {"production": made, "shot": "s1"}, "sources": [], "priority": 0, "pixel_seconds": 1.0, "status": "queued",
+        "created_at": 1.0, "place": 1.0, "expires_at": 9.0, "paused": False, "cancelled": False, "progress": 0.0,
+        "stage": "waiting", "attempts": 0, "fence": 0, "not_before": 0.0,
+    }  # fmt: skip
+    with database.writing() as db:
+        for id in (made, still):
+            db.execute(productions.insert().values(id=id, **row))
+        db.execute(jobs.insert().values(**job))
+        db.exec_driver_sql("DROP TABLE production_jobs")
+        db.exec_driver_sql("ALTER TABLE productions ADD COLUMN job VARCHAR(40)")
+        db.exec_driver_sql("CREATE INDEX productions_by_job ON productions (job)")
+        db.exec_driver_sql(f"UPDATE productions SET job = 'video_1' WHERE id = '{made}'")
+        db.exec_driver_sql("UPDATE alembic_version SET version_num = '0007'")
+    database.close()
+    prepare_store(url, upgrade=True)
+    database = Database(url)
+    with database.reading() as db:
+        assert stored_revision(db) == REVISION and [tuple(one) for one in db.execute(production_jobs.select())] == [
+            ("video_1", made, "s1")
+        ]
+        assert "job" not in {column["name"] for column in inspect(db).get_columns("productions")}
+    database.close()

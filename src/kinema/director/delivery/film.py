@@ -16,6 +16,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from kinema.director.delivery.edit_list import EditedShot, edl_of, otio_of, srt_of
+from kinema.director.filming.actors import check_actors, script_file
 from kinema.director.production import LOG, SCRIPT, STATE, Production
 from kinema.director.record import ProductionRecord
 from kinema.director.script import Script, Shot
@@ -56,20 +57,22 @@ def check_files(script: Script, folder: Path, shots: Collection[Shot] | None = N
     Args:
         script: The script.
         folder: Where they are looked for.
-        shots: Those whose pictures are still needed. None: all.
+        shots: Those whose pictures and actors are still needed. None: all.
 
     Raises:
         MediaError: The sound or a picture is not there or cannot be read.
+        InputError: An actor is not there, or is none that moves the robot of its shot (`check_actors`).
     """
     if script.production.sound is not None:
-        _sound_of(folder / script.production.sound, 0.1)
+        _sound_of(script_file(folder, script.production.sound), 0.1)
+    check_actors(script, folder, shots)
     for shot in script.shots if shots is None else shots:
         for field in ("first_frame", "last_frame"):
             name = getattr(shot, field)
             if name is None:
                 continue
             try:
-                Clip.open(folder / name, first=1, sound=False)
+                Clip.open(script_file(folder, name), first=1, sound=False)
             except (KinemaError, OSError) as error:
                 raise MediaError(f'shot "{shot.id}", {field}: {error}') from None
 

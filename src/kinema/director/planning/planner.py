@@ -11,6 +11,7 @@ import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 
+from kinema.director.filming.actors import check_live
 from kinema.director.filming.staging import TALL, check_scene_words
 from kinema.director.filming.takes import film_size
 from kinema.director.planning.cues import PlannedCue, cue_of, seems_a_cue
@@ -108,7 +109,9 @@ def _check_shots(count: int, notes: Sequence[str], capabilities: Capabilities) -
 
 def with_notes(script: Script, capabilities: Capabilities, notes: Sequence[str] = ()) -> PlannedScript:
     """A script with what its model cannot film as it says, and an estimate. InputError: a shot's cast or place has words that are
-    none of the model's state."""
+    none of the model's state, or a shot has cues or an actor and the model no state."""
+    own = [shot for shot in script.shots if shot.model in (None, capabilities.model)]
+    check_live(script, lambda shot: capabilities, own)
     if capabilities.state:
         _check_state_words(script, capabilities)
     more = [*notes, *unfilmable(script, capabilities)]
@@ -145,7 +148,7 @@ def estimate_of(script: Script, capabilities: Capabilities) -> FilmEstimate:
 def unfilmable(script: Script, capabilities: Capabilities) -> list[str]:
     """What of a script a model does not film as it says: one line each, with its shot."""
     notes = [
-        f'cast member "{member.id}": pictures are not used yet: it is filmed by its look in words'
+        f'cast member "{member.id}": pictures are not given to the model, which films it by its look in words'
         for member in script.cast
         if member.pictures
     ]
@@ -199,9 +202,15 @@ class _ForState:
         understood: list[Understood] = []
         texts = [scene.heading]
         for beat in scene.beats:
-            if understood and (planned := cue_of(beat.text, self.memory)) is not None:
+            before = understood[-1][0].cues if understood else []
+            if understood and (planned := cue_of(beat.text, self.memory, before)) is not None:
                 last, events, involved = understood[-1]
                 understood[-1] = (_cued(last, beat, planned), events, [*involved, *planned.named])
+                if planned.timeless:
+                    when = planned.cue.when or f"after {planned.cue.at_s:g} s"
+                    self.own_notes.append(
+                        f"scene {name}: {beat.text!r} does not say when: it is given {when}; say After 2 seconds, or When X stops"
+                    )
                 if re.match(r"(?:make|paint|turn|color|recolor)\b", planned.cue.do, re.IGNORECASE):
                     self.own_notes.append(f"scene {name}: {planned.cue.do!r} holds to the end of its shot")
                 continue

@@ -37,7 +37,7 @@ def reworded(script: Script, shot: str, prompt: str) -> tuple[Script, tuple[str,
     cues: list[Cue] = []
     texts: list[str] = []
     for sentence in sentences_of(prompt) if memory.things else ():
-        if events and (planned := cue_of(sentence, memory)) is not None:
+        if events and (planned := cue_of(sentence, memory, cues, old.seconds)) is not None:
             cues.append(planned.cue)
             involved += planned.named
             continue

@@ -113,7 +113,7 @@ class ProductionShot(BaseModel):
 
 
 class MadeNow(BaseModel):
-    """What is being made for a production at this moment. video: its id; take: None while the film is cut."""
+    """What is being made for a production at this moment. video: its id; shot, take: None while the film is cut."""
 
     video: str
     kind: Literal["take", "cut"]
@@ -147,7 +147,8 @@ class ProductionSummary(BaseModel):
 
 
 class ProductionObject(ProductionSummary):
-    """notes: what is not filmed as the story has it. script: as it is now."""
+    """notes: what is not filmed as the story has it. script: as it is now. making: the first of all_making, which are takes of
+    several shots where several workers film them side by side."""
 
     story: str
     size: str
@@ -157,6 +158,7 @@ class ProductionObject(ProductionSummary):
     script: dict[str, Any]
     shots: list[ProductionShot]
     making: MadeNow | None
+    all_making: list[MadeNow]
 
 
 class ProductionEvent(BaseModel):
@@ -187,6 +189,11 @@ def production_object(services: Services, production: StoredProduction) -> Produ
     """A production object."""
     script = production.script
     width, height = production.size
+    order = {shot.id: index for index, shot in enumerate(script.shots)}
+    made_now = [
+        _made_now(services, job)
+        for job, shot in sorted(production.making.items(), key=lambda one: order.get(one[1] or "", 0))
+    ]
     return ProductionObject(
         **summary_of(production), story=production.row.story, size=f"{width}x{height}", fps=production.fps,
         notes=production.row.notes, estimate=_estimate(production, script), script=production.row.script,
@@ -197,7 +204,7 @@ def production_object(services: Services, production: StoredProduction) -> Produ
             )
             for shot in script.shots
         ],
-        making=_made_now(services, production),
+        making=made_now[0] if made_now else None, all_making=made_now,
     )  # fmt: skip
 
 
@@ -218,10 +225,8 @@ def _takes(production: StoredProduction, shot: str) -> list[ProductionTake]:
     ]  # fmt: skip
 
 
-def _made_now(services: Services, production: StoredProduction) -> MadeNow | None:
-    if production.job is None:
-        return None
-    job = services.queue.get(production.job, None, deleted=True)
+def _made_now(services: Services, id: str) -> MadeNow:
+    job = services.queue.get(id, None, deleted=True)
     video = video_object(services, job, place=services.queue.ahead(job) if job.status == "queued" else None)
     return MadeNow(
         video=job.id, kind=job.kind, shot=job.request.get("shot"), take=(job.request.get("plan") or {}).get("number"),

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from kinema.director.endpoint import ChatEndpoint
+from kinema.director.filming.actors import check_live
 from kinema.director.planning.llm import plan_with_llm
 from kinema.director.planning.planner import PlannedScript, plan_story, with_notes
 from kinema.director.planning.story import read_story
@@ -106,6 +107,7 @@ def _check_script(services: Services, caller: Caller, script: Script, model: str
     for member in script.cast:
         if member.pictures:
             raise refuse("script.cast.pictures", list(member.pictures), "none: they are not used yet")
+    check_live(script, lambda shot: capabilities_named(model_for(shot.model, {})[0] if shot.model else model))
     for shot in script.shots:
         check_allowed(services.settings, shot.seconds, None)
         capabilities = capabilities_named(model)

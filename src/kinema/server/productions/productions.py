@@ -1,8 +1,8 @@
 """The productions of a server: each change is one transaction, in which also what is to be made next is put into the queue.
 
 Each take is a job of its own, and so is the cut, so a production takes turns with all other jobs, survives its workers, and is
-billed by the take. At most one job of a production is unfinished: the next one is queued in the transaction that ends the one
-before, so that nothing is made twice.
+billed by the take. Takes of shots that do not wait for each other are queued side by side, as many as there are workers; what comes
+next is queued in the transaction that ends a job, so that nothing is made twice.
 """
 
 from __future__ import annotations
@@ -12,24 +12,33 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Row, select
+from sqlalchemy import Connection, Row, func, select
 
 from kinema.director.direct import change_words
 from kinema.director.filming.takes import TakePlan, film_size
-from kinema.director.next_step import next_step
+from kinema.director.next_step import next_steps
 from kinema.director.retakes import TakeRecord
 from kinema.director.script import Script, Shot
 from kinema.errors import ApiError
 from kinema.server.api.errors import not_found
 from kinema.server.billing import cost
-from kinema.server.jobs.leases import Claim
+from kinema.server.jobs.leases import LEASE_S, Claim
 from kinema.server.productions.stored import StoredProduction
 from kinema.server.storage.artifacts import is_id, new_id
 from kinema.server.storage.database import Database
 from kinema.server.storage.job_rows import CUT, TAKE, check_concurrency, fail_job, insert_job, lifted
 from kinema.server.storage.ledger import check_quota
 from kinema.server.storage.retention import RETAINED_S
-from kinema.server.storage.tables import AT_ONCE, jobs, keys, production_events, productions, takes
+from kinema.server.storage.tables import (
+    AT_ONCE,
+    jobs,
+    keys,
+    production_events,
+    production_jobs,
+    productions,
+    takes,
+    workers,
+)
 
 MOST_PRODUCTIONS = 1000
 """Of one key."""
@@ -139,13 +148,14 @@ class Productions:
                     409, f"version {version} was changed meanwhile, there is {production.row.version}; look at it first",
                     param="version", code="version_conflict",
                 )  # fmt: skip
-            was_going, before = production.job is not None, self._basis(db, production)
+            before = {job: self._basis(production, shot) for job, shot in production.making.items()}
             decide(production)
-            if was_going and self._basis(db, production) != before:
-                self._drop_job(db, now, production)
+            for job, basis in before.items():
+                if self._basis(production, production.making[job]) != basis:
+                    self._drop_job(db, now, production, job)
             if go_on:
                 production.error = (None, None)
-            if go_on or was_going:
+            if go_on or (before and production.error[0] is None):
                 self._advance(db, now, production, by_person=go_on, limit=limit)
             production.save(db, now)
         return self.get(id, None)
@@ -155,8 +165,8 @@ class Productions:
         with self.database.writing() as db:
             now = self.database.now(db)
             production = self._load(db, id, key_id)
-            if production.job is not None:
-                self._drop_job(db, now, production)
+            if production.making:
+                self._drop_jobs(db, now, production)
                 production.log("stopped", why="asked for")
                 production.save(db, now)
         return self.get(id, None)
@@ -166,7 +176,7 @@ class Productions:
         with self.database.writing() as db:
             now = self.database.now(db)
             production = self._load(db, id, key_id)
-            self._drop_job(db, now, production)
+            self._drop_jobs(db, now, production)
             filmed = select(takes.c.job).where(takes.c.production == id)
             db.execute(jobs.update().where(jobs.c.id.in_(filmed)).values(deleted_at=AT_ONCE))
             db.execute(takes.delete().where(takes.c.production == id))
@@ -175,11 +185,12 @@ class Productions:
 
     def finished(self, db: Connection, now: float, claim: Claim, record: TakeRecord | None) -> None:
         """Take in what a job made, and queue what comes next; within the transaction that completes the job. record: of a take."""
-        row = db.execute(select(productions).where(productions.c.job == claim.id)).first()
+        mine = select(production_jobs.c.production).where(production_jobs.c.job == claim.id)
+        row = db.execute(select(productions).where(productions.c.id.in_(mine))).first()
         if row is None:
             return
         production = StoredProduction.load(db, row)
-        production.job = None
+        self._forget_job(db, production, claim.id)
         if record is None:
             production.film, production.film_edit = claim.id, claim.request["edit"]
             production.log("delivered", why=f"{len(production.script.shots)} shots")
@@ -190,7 +201,8 @@ class Productions:
             production.log("filmed", shot, number, change_words(record.plan))
             failed = "; ".join(one.saw for one in record.report.failures)
             production.log("checked", shot, number, f"score {record.report.score:.2f}" + (f": {failed}" if failed else ""))
-        self._advance(db, now, production)
+        if production.error[0] is None:
+            self._advance(db, now, production)
         production.save(db, now)
 
     def _load(self, db: Connection, id: str, key_id: str | None) -> StoredProduction:
@@ -199,51 +211,62 @@ class Productions:
             raise not_found("production", id)
         return StoredProduction.load(db, row)
 
-    def _basis(self, db: Connection, production: StoredProduction) -> object:
-        """What the job depends on that is being made for a production."""
-        job = db.execute(select(jobs).where(jobs.c.id == production.job)).first()
-        if job is None or job.kind == CUT:
-            return production.edit
-        return production.decided(job.request["shot"])
+    def _basis(self, production: StoredProduction, shot: str | None) -> object:
+        """What a job depends on that is being made for a production. shot: of its take; None: a cut."""
+        return production.edit if shot is None else production.decided(shot)
 
-    def _drop_job(self, db: Connection, now: float, production: StoredProduction) -> None:
-        """Cancel what is being made for a production, and refund it."""
-        job = db.execute(select(jobs).where(jobs.c.id == production.job)).first()
-        production.job = None
-        db.execute(productions.update().where(productions.c.id == production.row.id).values(job=None))
+    def _drop_jobs(self, db: Connection, now: float, production: StoredProduction) -> None:
+        """Cancel all that is being made for a production, and refund it."""
+        for job in list(production.making):
+            self._drop_job(db, now, production, job)
+
+    def _drop_job(self, db: Connection, now: float, production: StoredProduction, id: str) -> None:
+        """Cancel a job that is made for a production, and refund it."""
+        job = db.execute(select(jobs).where(jobs.c.id == id)).first()
+        self._forget_job(db, production, id)
         if job is not None:
             db.execute(jobs.update().where(jobs.c.id == job.id).values(cancelled=True))
             if job.status == "queued":
                 fail_job(db, now, job, "cancelled", "its production was changed")
 
+    def _forget_job(self, db: Connection, production: StoredProduction, id: str) -> None:
+        """Let a production wait for a job no more."""
+        del production.making[id]
+        db.execute(production_jobs.delete().where(production_jobs.c.job == id))
+
     def _advance(
         self, db: Connection, now: float, production: StoredProduction, *, by_person: bool = False, limit: int | None = None
     ) -> None:
         """Queue what a production needs next, if it needs anything. by_person: a person asked for it, who is told of a used-up
-        quota; else the production waits for one, with that as its error."""
-        if production.job is not None or production.stop_after in ("script", "stills"):
+        quota; else the production waits for one, with that as its error. limit: unfinished jobs that the key may have."""
+        if production.stop_after in ("script", "stills") or None in production.making.values():
             return
-        step = next_step(production, production.capabilities_of)
-        if step is not None:
-            job = _take_job(production, *step)
-        elif production.stop_after == "shots" or production.film_is_current:
-            return
-        else:
-            job = _cut_job(production)
-        key = db.execute(select(keys).where(keys.c.id == production.row.key_id)).one()
-        try:
-            check_quota(db, now, key, job["pixel_seconds"])
-            check_concurrency(db, key.id, limit)
-        except ApiError as error:
-            if by_person:
-                raise
-            production.error = (error.code, error.message)
-            production.log("stopped", why=error.message)
-            return
-        if by_person:
-            db.execute(keys.update().where(keys.c.id == key.id).values(served=lifted(db, key)))
-        insert_job(db, now, job, self.retained_s)
-        production.job = job["id"]
+        shots = [shot for shot in production.making.values() if shot is not None]
+        most = int(db.scalar(select(func.count()).select_from(workers).where(workers.c.seen_at > now - LEASE_S)) or 1)
+        steps = next_steps(production, production.capabilities_of, most=most, making=shots)
+        new = [_take_job(production, *step) for step in steps]
+        if not new and not shots and production.stop_after != "shots" and not production.film_is_current:
+            new = [_cut_job(production)]
+        for job in new:
+            key = db.execute(select(keys).where(keys.c.id == production.row.key_id)).one()
+            beside = bool(production.making)
+            try:
+                check_quota(db, now, key, job["pixel_seconds"])
+                check_concurrency(db, key.id, key.concurrency if beside else limit)
+            except ApiError as error:
+                if beside:
+                    return  # it is tried again when what is being made ends
+                if by_person:
+                    raise
+                production.error = (error.code, error.message)
+                production.log("stopped", why=error.message)
+                return
+            if by_person and not beside:
+                db.execute(keys.update().where(keys.c.id == key.id).values(served=lifted(db, key)))
+            insert_job(db, now, job, self.retained_s)
+            shot = job["request"].get("shot")
+            production.making[job["id"]] = shot
+            db.execute(production_jobs.insert().values(job=job["id"], production=production.row.id, shot=shot))
 
 
 def _take_job(production: StoredProduction, shot: Shot, plan: TakePlan) -> dict[str, Any]:

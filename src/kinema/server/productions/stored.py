@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from kinema.director.retakes import TakeRecord
 from kinema.director.script import Shot, script_from
 from kinema.engines.catalog import capabilities_named
 from kinema.engines.protocol import Capabilities
-from kinema.server.storage.tables import production_events, productions, takes
+from kinema.server.storage.tables import production_events, production_jobs, productions, takes
 
 
 def _nowhere(video: str) -> Path:
@@ -29,18 +29,23 @@ class StoredProduction(ProductionRecord):
     Args:
         row: Of the table of productions.
         taken: Rows of its takes, by shot and number.
+        making: Shots by the jobs that are being made for it; None for a cut.
         path_of: The file of a video, by its id. Left out where no film is opened.
 
     Attributes:
         row: As it was read.
         path_of: The file of a video, by its id.
-        job, film, film_edit, stop_after, error: What `save` writes of it, beside script and decisions. error: code and message.
+        making: Shots by the jobs that are being made for it.
+        film, film_edit, stop_after, error: What `save` writes of it, beside script and decisions. error: code and message.
     """
 
-    def __init__(self, row: Row[Any], taken: Sequence[Row[Any]], path_of: Callable[[str], Path] = _nowhere) -> None:
+    def __init__(
+        self, row: Row[Any], taken: Sequence[Row[Any]], making: Mapping[str, str | None],
+        path_of: Callable[[str], Path] = _nowhere,
+    ) -> None:  # fmt: skip
         super().__init__(script_from(row.script), row.state)
         self.row, self.path_of = row, path_of
-        self.job: str | None = row.job
+        self.making = dict(making)
         self.film: str | None = row.film
         self.film_edit: str | None = row.film_edit
         self.stop_after: str | None = row.stop_after
@@ -56,7 +61,8 @@ class StoredProduction(ProductionRecord):
     def load(db: Connection, row: Row[Any], path_of: Callable[[str], Path] = _nowhere) -> StoredProduction:
         """The production of a row, with its takes."""
         mine = select(takes).where(takes.c.production == row.id).order_by(takes.c.shot, takes.c.number)
-        return StoredProduction(row, db.execute(mine).all(), path_of)
+        making = db.execute(select(production_jobs).where(production_jobs.c.production == row.id)).all()
+        return StoredProduction(row, db.execute(mine).all(), {one.job: one.shot for one in making}, path_of)
 
     def _keep(self, shot: str, video: str, record: TakeRecord) -> None:
         self._videos.setdefault(shot, []).append(video)
@@ -122,7 +128,7 @@ class StoredProduction(ProductionRecord):
     @property
     def status(self) -> str:
         """planned, filming, filmed, completed or failed."""
-        if self.job is not None:
+        if self.making:
             return "filming"
         if self.error[0] is not None:
             return "failed"
@@ -133,7 +139,7 @@ class StoredProduction(ProductionRecord):
     def save(self, db: Connection, now: float) -> None:
         """Write all that has changed, as the next version."""
         values = {
-            "script": json.loads(self.script.to_json()), "state": self._state, "job": self.job,
+            "script": json.loads(self.script.to_json()), "state": self._state,
             "film": self.film, "film_edit": self.film_edit, "stop_after": self.stop_after, "error_code": self.error[0],
             "error_message": self.error[1], "version": self.row.version + 1, "updated_at": now,
         }  # fmt: skip

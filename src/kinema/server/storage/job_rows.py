@@ -11,7 +11,7 @@ from sqlalchemy import Connection, Row, Text, cast, func, select
 from kinema.errors import ApiError
 from kinema.server.api.errors import not_found
 from kinema.server.storage.ledger import add_to_ledger
-from kinema.server.storage.tables import deliveries, jobs, keys, production_events, productions, webhooks
+from kinema.server.storage.tables import deliveries, jobs, keys, production_events, production_jobs, productions, webhooks
 
 UNFINISHED = ("queued", "in_progress")
 """Status of a job that a worker may still have to do."""
@@ -104,9 +104,11 @@ def fail_job(db: Connection, now: float, job: Row[Any], code: str, message: str)
 
 
 def _stop_production(db: Connection, now: float, job: str, code: str, message: str) -> None:
-    """Let the production that waits for a job wait for a person instead."""
-    for row in db.execute(select(productions.c.id, productions.c.version).where(productions.c.job == job)).all():
-        stopped = {"job": None, "error_code": code, "error_message": message}
+    """Let the production that waits for a job wait for a person instead, once its other jobs have ended."""
+    waits = select(production_jobs.c.production).where(production_jobs.c.job == job)
+    for row in db.execute(select(productions.c.id, productions.c.version).where(productions.c.id.in_(waits))).all():
+        db.execute(production_jobs.delete().where(production_jobs.c.job == job))
+        stopped = {"error_code": code, "error_message": message}
         changed = {"version": row.version + 1, "updated_at": now}
         db.execute(productions.update().where(productions.c.id == row.id).values(**stopped, **changed))
         db.execute(production_events.insert().values(production=row.id, at=now, what="stopped", why=message))

@@ -24,7 +24,7 @@ from sqlalchemy import (
     text,
 )
 
-REVISION = "0007"
+REVISION = "0008"
 """The revision of a store that has these tables: the newest in `migrations/versions`."""
 
 AT_ONCE = 0.0
@@ -301,17 +301,25 @@ productions = Table(
     Column("state", JSON, nullable=False),
     Column("notes", JSON, nullable=False),
     Column("stop_after", String(16)),
-    Column("job", String(40)),
     Column("film", String(40)),
     Column("film_edit", String(64)),
     Column("error_code", String(60)),
     Column("error_message", Text),
     Index("productions_of_key", "key_id", "created_at", "id"),
-    Index("productions_by_job", "job"),
 )
 """version: counts the changes. script, state: what is filmed, and what is decided (`kinema.director.record`). stop_after: where it
-waits for a person; None: it is filmed to the end. job: what is being made for it. film: the video that was cut last, film_edit: the
-hash of its takes in their order."""
+waits for a person; None: it is filmed to the end. film: the video that was cut last, film_edit: the hash of its takes in their
+order."""
+
+production_jobs = Table(
+    "production_jobs",
+    metadata,
+    Column("job", String(40), primary_key=True),
+    Column("production", String(40), nullable=False),
+    Column("shot", String(40)),
+    Index("jobs_of_production", "production"),
+)
+"""What is being made for productions: at most one take of a shot at a time. shot: None for a cut."""
 
 takes = Table(
     "takes",

@@ -105,11 +105,12 @@ function Head({ production, decide }) {
   </header>`;
 }
 
-function Making({ production: { making } }) {
-  if (!making) return null;
-  const what = making.kind === "cut" ? "The film is cut" : `Shot ${making.shot}, take ${making.take}`;
-  return html`<div class="making" data-testid="making" role="status"><p>${what}: ${stageName(making.stage)}</p>
-    <${Progress} value=${making.progress} label=${what} /></div>`;
+function Making({ production }) {
+  return production.all_making.map((making) => {
+    const what = making.kind === "cut" ? "The film is cut" : `Shot ${making.shot}, take ${making.take}`;
+    return html`<div class="making" key=${making.video} data-testid="making" role="status"><p>${what}: ${stageName(making.stage)}</p>
+      <${Progress} value=${making.progress} label=${what} /></div>`;
+  });
 }
 
 function Log({ id, version }) {

@@ -7,14 +7,15 @@ import { Dialog } from "../../components/dialog.js";
 import { Player } from "../../components/player.js";
 
 export function ShotCard({ production, shot, index, decide }) {
-  const { id, making, shots } = production;
+  const { id, shots } = production;
   const [text, setText] = useState(shot.prompt);
   const [chosen, setChosen] = useState(null);
   const [open, setOpen] = useState(null);
   useEffect(() => setText(shot.prompt), [shot.prompt]);
   useEffect(() => setChosen(null), [shot.used, shot.takes.length]);
   const take = shot.takes.find((one) => one.number === (chosen ?? shot.used)) ?? shot.takes.at(-1) ?? null;
-  const isMade = making?.shot === shot.id;
+  const making = production.all_making.find((one) => one.shot === shot.id);
+  const isMade = making !== undefined;
   const move = (to) => {
     const order = shots.map((one) => one.id);
     order.splice(to, 0, ...order.splice(index, 1));
