@@ -55,6 +55,10 @@ class ModelError(InputError):
     """No such model, or its weights do not fit."""
 
 
+class ModelListError(InputError):
+    """The file of added models cannot be read at this moment: it is being edited, perhaps."""
+
+
 class OutputError(KinemaError, OSError):
     """The result could not be written. Nothing was overwritten."""
 

@@ -20,6 +20,7 @@ from kinema.engines.diffusers.engine import DiffusersEngine
 from kinema.engines.diffusers.families import FAMILIES
 from kinema.engines.diffusers.tiny.models import MODELS
 from kinema.engines.protocol import FilmPlan
+from kinema.errors import InputError
 from kinema.inference.pipeline import Progress
 from kinema.media import Clip
 
@@ -284,10 +285,29 @@ def test_several_prompts_in_one_pass_are_the_films_of_each(engine_of: Engines, n
         assert (one.sound is None) == (other.sound is None)
 
 
+def test_each_film_of_uneven_groups_is_its_own(engine_of: Engines) -> None:
+    """Two at once of three, and of five: no film is another's."""
+    engine = engine_of("wan")
+    batching = DiffusersEngine(replace(engine.entry, batch=2), device="cpu")
+    batching._first, batching._pipelines = engine._first, engine._pipelines
+    words = ("A red ball rolls", "two robots wave", "a blue box")
+    for asked in (
+        request(engine, "generate", further=((words[1], 9), (words[2], 4))),
+        request(engine, "generate", count=3, further=((words[1], 9), (words[2], 4))),
+    ):
+        films = batching.film(asked)
+        assert len(films) == len(asked.each())
+        for film, one in zip(films, asked.each(), strict=True):
+            (alone,) = engine.film(one)
+            assert abs(film.frames.astype(int) - alone.frames).max() <= 1, one.prompt
+            assert film.settings["prompt"] == one.prompt and film.settings["seed"] == one.seed
+
+
 @pytest.mark.parametrize("name", ["wan-vace", "cosmos3"])
 def test_pipelines_that_take_one_prompt_film_one_after_another(engine_of: Engines, name: str) -> None:
     engine = engine_of(name)
-    assert DiffusersEngine(replace(engine.entry, batch=4), device="cpu").capabilities.batch == 1
+    with pytest.raises(InputError, match=f"batch 4: {name} is a model that this does not go with"):
+        _ = DiffusersEngine(replace(engine.entry, batch=4), device="cpu").capabilities
     first, second = engine.film(request(engine, "generate", further=(("two robots", 9),)))
     (alone,) = engine.film(request(engine, "generate", prompt="two robots", seed=9))
     assert (second.frames == alone.frames).all() and (first.frames != alone.frames).any()

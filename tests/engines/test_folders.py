@@ -84,7 +84,7 @@ def test_weights_that_are_cut_off_are_told_when_they_are_loaded(copy: Path) -> N
     file = copy / "transformer" / "diffusion_pytorch_model.safetensors"
     file.write_bytes(file.read_bytes()[:1000])
     made = engine(copy)
-    assert made.capabilities.workflows == ("generate", "edit", "still")
+    assert made.capabilities.workflows == ("generate", "edit", "restyle", "upscale", "still")
     with pytest.raises(EngineError) as error:
         made.film(FilmRequest(workflow="generate", prompt="a", seconds=0.1, size=(32, 32), steps=1))
     assert "\n" not in str(error.value)
@@ -130,7 +130,7 @@ INDEXES = {
         "Wan", "image first_last extend infill blend", "4k+1",
     ),
     ("Wan22VaceModularPipeline", "Wan22VaceBlocks"): (
-        "Wan", "generate image first_last keyframes extend infill blend edit still", "4k+1",
+        "Wan", "generate image first_last keyframes extend infill blend edit restyle still", "4k+1",
     ),
 }  # fmt: skip
 

@@ -97,6 +97,17 @@ def test_the_one_file_in_a_folder(folder: Path, tmp_path: Path) -> None:
     assert entries()["wan"].gguf == {"transformer": str(folder / "wan-Q8_0.gguf")} and not entries()["wan"].quantize
 
 
+def test_files_with_signs_in_their_names(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    odd = tmp_path / "we=ird dir" / "wa=n.gguf"
+    odd.parent.mkdir()
+    shutil.move(tmp_path / "wan-Q8_0.gguf", odd)
+    for text in (str(odd), f"transformer={odd}"):
+        assert main(["models", "add", str(folder), "--gguf", text, "--force"]) == 0
+        assert entries()["wan"].gguf == {"transformer": str(odd)}
+    assert main(["models", "add", str(folder), "--gguf", str(odd), "--gguf", f"transformer={odd}", "--force"]) == 2
+    assert "given twice for transformer" in capsys.readouterr().err
+
+
 def test_what_does_not_fit_is_one_line(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = tmp_path / "wan-Q8_0.gguf"
     for arguments, reason in (
@@ -107,8 +118,13 @@ def test_what_does_not_fit_is_one_line(folder: Path, tmp_path: Path, capsys: pyt
         assert main(["models", "add", str(folder), *arguments]) == 2
         error = capsys.readouterr().err.strip()
         assert "\n" not in error and reason.replace("\\", "") in error
-    with pytest.raises(ModelError, match="has no 'network' for"):
-        DiffusersEngine(ModelEntry(name="wan", source=str(folder), gguf={"network": str(file)}), device="cpu").film(REQUEST)
+    with pytest.raises(InputError, match="has no 'network' for a GGUF file"):
+        capabilities_for(ModelEntry(name="wan", source=str(folder), gguf={"network": str(file), "transformer": str(file)}))
+    with pytest.raises(ModelError, match=r"there are no weights in transformer/; .* name a file with --gguf FILE"):
+        capabilities_for(ModelEntry(name="wan", source=str(folder)))
+    weights = next((folder / "vae").glob("*.safetensors"))
+    with pytest.raises(ModelError, match=r"safetensors is no GGUF file"):
+        capabilities_for(ModelEntry(name="wan", source=str(folder), gguf={"transformer": str(weights)}))
     with pytest.raises(InputError, match="cannot be read from a GGUF file"):
         DiffusersEngine(ModelEntry(name="wan", source=str(folder), gguf={"text_encoder": str(file)}), device="cpu").film(
             REQUEST

@@ -11,7 +11,10 @@ from tests.conftest import make_scene
 from tests.engines.conftest import noise
 
 import kinema
+from kinema.engines import FilmRequest
+from kinema.engines.compose import Parts, film_workflow
 from kinema.engines.diffusers.engine import DiffusersEngine
+from kinema.engines.protocol import Capabilities, FilmPlan, FrameRule
 from kinema.engines.registry import ModelEntry
 from kinema.errors import InputError, ModelError, SizeError
 from kinema.media import Clip, Sound
@@ -34,8 +37,43 @@ def test_an_upscaler_works_in_parts_and_keeps_sound_and_state(engine_of: Engines
     made = kinema.upscale(clip, model=engine)
     assert (made.num_frames, made.fps, made.size) == (11, clip.fps, "64x64")
     assert made.sound is clip.sound and made.state is clip.state and made.settings["layout"] == "upscale"
+    assert len({film.tobytes() for film in made.frames}) == 11, "no frame is shown twice"
     odd = kinema.upscale(noise(5, 10.0, (50, 38)), size="90x70", model=engine)
     assert (odd.num_frames, odd.fps, odd.size) == (5, 10.0, "90x70")
+
+
+@pytest.mark.parametrize(("size", "fps", "wanted"), [
+    ((33, 32), 16.0, None), ((80, 48), 60.0, None), ((100, 30), 8.0, None), ((64, 2), 25.0, None), ((40, 40), 12.0, (120, 60)),
+])  # fmt: skip
+def test_an_upscaler_shows_all_of_each_frame_where_it_was(
+    size: tuple[int, int], fps: float, wanted: tuple[int, int] | None
+) -> None:
+    """With an upscaler that repeats each pixel four times: sides that it does not take are filled up and cut off again; a wanted
+    shape is cut out of the middle, as a clip is fitted to it."""
+    passes: list[tuple[int, ...]] = []
+
+    def primitive(one: FilmRequest, plan: FilmPlan) -> Clip:
+        assert one.video is not None
+        passes.append((one.video.num_frames, *plan.size))
+        frames = one.video.frames[: plan.frames]
+        frames = np.concatenate([frames, np.repeat(frames[-1:], plan.frames - len(frames), 0)])
+        return replace(one.video, frames=frames.repeat(2, 1).repeat(2, 2))
+
+    able = Capabilities(
+        model="larger", engine="test", family="test", workflows=("upscale",), size=(64, 64), fps=25.0, seconds=1.0,
+        frames=FrameRule(step=8, offset=1, most=9), multiple=32,
+    )  # fmt: skip
+    clip = noise(20, fps, size)
+    parts = Parts(capabilities=able, primitive=primitive, primitives=("upscale",))
+    made = film_workflow(parts, FilmRequest(workflow="upscale", video=clip, size=wanted))
+    assert all(frames <= 9 and not width % 32 and not height % 32 for frames, width, height in passes)
+    assert made.fps == fps and made.num_frames == 20
+    if wanted is None:
+        assert (made.frames == clip.frames.repeat(2, 1).repeat(2, 2)).all()
+    else:
+        assert made.size == "120x60" and len(passes) == 2 * 3, "three times larger takes two passes of three parts"
+        fitted = clip.fit(*wanted).frames.astype(int)
+        assert abs(made.frames - fitted).mean() < 40, "the same part of each picture"
 
 
 def test_an_edit_draws_the_enlarged_clip_finer(engine_of: Engines) -> None:
@@ -60,11 +98,21 @@ def test_a_kinema_model_renders_the_state_larger() -> None:
     assert made.settings["layout"] == "upscale" and made.settings["scaled_from"] == "64x64"
     with pytest.raises(SizeError, match=r"expected a size larger than the clip's 64x64"):
         kinema.upscale(clip, size="64x64")
+    for more in ({"prompt": "a blue ball"}, {"strength": 0.5}):
+        with pytest.raises(InputError, match="which no words and no strength change"):
+            kinema.upscale(clip, **more)  # type: ignore[arg-type]
 
 
 def test_what_cannot_be_is_one_line(engine_of: Engines) -> None:
     with pytest.raises(InputError, match=r"upscale to 32x20: expected a size larger than the film's 32x32"):
         kinema.upscale(noise(5), size="32x20", model=engine_of("ltx-upscaler"))
+    for strength in (0.0, -1.0, 2.0, float("nan")):
+        with pytest.raises(InputError, match=r"strength .*: expected above 0, up to 1"):
+            kinema.upscale(noise(5), model=engine_of("wan"), strength=strength)
+    with pytest.raises(SizeError, match="expected up to 16,777,216 pixels"):
+        kinema.upscale(noise(5), model=engine_of("wan"), size="8000x8000")
+    with pytest.raises(InputError, match="takes no strength where a drawing steers it"):
+        kinema.restyle(make_scene(5), "x", model=engine_of("cosmos-transfer"), strength=0.5)
     with pytest.raises(InputError, match="svd cannot do 'upscale'"):
         kinema.upscale(noise(5), model=engine_of("svd"))
     folder = engine_of("animatediff-control").entry.source

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from kinema.engines.protocol import Capabilities, FilmRequest
     from kinema.engines.registry import ModelEntry
 
+NEEDS_FILM = {"edit": "edit CLIP PROMPT", "restyle": "restyle CLIP PROMPT", "upscale": "upscale CLIP"}
+"""Workflows that begin with a film, and the commands that take one."""
 VERBS = ("add", "show", "remove", "check")
 
 
@@ -177,7 +179,7 @@ def _add(arguments: argparse.Namespace) -> int:
     if name in entries() and not arguments.force:
         raise InputError(f"there is a model {name!r}; choose another --name, or replace it with --force")
     entry = ModelEntry(
-        name=name, source=source, dtype=arguments.dtype, gguf=_gguf_of(arguments), controls=tuple(arguments.control),
+        name=name, source=source, dtype=arguments.dtype, gguf=_gguf_of(arguments, source), controls=tuple(arguments.control),
         quantize="" if arguments.quantize == "gguf" else arguments.quantize, offload=arguments.offload,
         compile=arguments.compile, batch=arguments.batch, cache=arguments.cache, device=arguments.device,
         aliases=tuple(arguments.alias),
@@ -201,25 +203,34 @@ def _add(arguments: argparse.Namespace) -> int:
     print(f"{entry.name} is added to {path}: {_summary(one)}")
     if one.license.name:
         print(f"its license: {terms_of(one.license)}")
-    print(f"try it: kinema models check {entry.name}" if one.workflows else f"step into it: kinema play {entry.source}")
+    if not one.workflows:
+        print(f"step into it: kinema play {entry.source}")
+    elif one.workflows[0] in NEEDS_FILM:
+        print(f"try it: kinema {NEEDS_FILM[one.workflows[0]]} --model {entry.name}")
+    else:
+        print(f"try it: kinema models check {entry.name}")
     return 0
 
 
-def _gguf_of(arguments: argparse.Namespace) -> dict[str, str]:
+def _gguf_of(arguments: argparse.Namespace, source: str) -> dict[str, str]:
     """GGUF files by the component whose weights they hold; with --quantize gguf alone, the one in the model's folder."""
     given = list(arguments.gguf)
     if arguments.quantize == "gguf" and not given:
-        inside = sorted(str(file) for file in Path(arguments.source).rglob("*.gguf"))
+        inside = sorted(str(file) for file in Path(source).rglob("*.gguf"))
         if len(inside) != 1:
             raise InputError(
-                f"--quantize gguf: {arguments.source} has {len(inside)} files *.gguf; name the one wanted with --gguf FILE"
+                f"--quantize gguf: {source} has {len(inside)} files *.gguf; name the one wanted with --gguf FILE"
             )
         given = inside
-    named = [text.rpartition("=") for text in given]
-    for _, _, file in named:
-        if not Path(file).is_file():
-            raise InputError(f"--gguf {file!r}: there is no such file")
-    return {component or "transformer": file for component, _, file in named}
+    files: dict[str, str] = {}
+    for text in given:
+        component, sign, file = ("transformer", "=", text) if Path(text).is_file() else text.partition("=")
+        if not sign or not Path(file).is_file():
+            raise InputError(f"--gguf {text!r}: there is no such file")
+        if component in files:
+            raise InputError(f"--gguf is given twice for {component}; its weights are in one file")
+        files[component] = file
+    return files
 
 
 def _offered(text: str) -> tuple[str, str]:
@@ -306,9 +317,8 @@ def _check(arguments: argparse.Namespace) -> int:
     if not one.workflows:
         raise InputError(f"{entry.name} is a recorded world, which does not film; step into it: kinema play {entry.source}")
     workflow = "generate" if "generate" in one.workflows else one.workflows[0]
-    needed = {"edit": "edit CLIP PROMPT", "restyle": "restyle CLIP PROMPT", "upscale": "upscale CLIP"}
-    if workflow in needed:
-        tried = f"try it with kinema {needed[workflow]} --model {entry.name}"
+    if workflow in NEEDS_FILM:
+        tried = f"try it with kinema {NEEDS_FILM[workflow]} --model {entry.name}"
         raise InputError(f"{entry.name} needs a film to begin with ({workflow}); {tried}")
     given: dict[str, Any] = {}
     if workflow != "generate":

@@ -8,6 +8,7 @@ colors into the given one's is applied to the whole part (`matched`).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain, pairwise
@@ -315,15 +316,32 @@ def _upscale(parts: Parts, request: FilmRequest) -> Clip:
             prompt=request.prompt or video.caption,
         )  # fmt: skip
         return _edit(parts, one)
-    before = (max(round(wanted[0] / parts.factor), 1), max(round(wanted[1] / parts.factor), 1))
-    plan = parts.capabilities.plan(video.duration_s, None, before)
-    shown, clips = video.resample(plan.fps), list[Clip]()
+    scale = max(wanted[0] / width, wanted[1] / height)
+    made = video.fit(max(round(wanted[0] / scale), 1), max(round(wanted[1] / scale), 1))  # of the shape that is wanted
+    for _ in range(max(math.ceil(math.log(scale, parts.factor) - 0.01), 1)):
+        made = replace(_enlarged(parts, request, made), state=made.state)
+    return replace(made.fit(*wanted), sound=video.sound)
+
+
+def _enlarged(parts: Parts, request: FilmRequest, video: Clip) -> Clip:
+    """A film through the model's own upscaler, in as many parts as it takes. Frames stay those that they are, whatever the rate;
+    at the right and at the bottom edges are repeated up to sides that the model takes, and cut off again."""
+    (width, height), multiple = _size_of(video), parts.capabilities.multiple
+    size = (-(-width // multiple) * multiple, -(-height // multiple) * multiple)
+    edges = ((0, size[1] - height), (0, size[0] - width), (0, 0))
+    padded = held((np.pad(frame, edges, mode="edge") for frame in each(video.frames)), video.num_frames)
+    shown = replace(video, frames=padded, sound=None, state=None)
+    rule, clips = parts.capabilities.frames, list[Clip]()
     while (at := sum(clip.num_frames for clip in clips)) < shown.num_frames:
-        rest = replace(shown.cut(slice(at, at + plan.frames)), sound=None, state=None)
-        passed = replace(plan, frames=parts.capabilities.frames.at_least(rest.num_frames))
-        clips.append(parts.primitive(replace(request, video=rest), passed).cut(slice(rest.num_frames)))
-    made = _joined(clips).resample(video.fps).cut(slice(video.num_frames)).fit(*wanted)
-    return replace(made, sound=video.sound, state=video.state)
+        frames = rule.at_least(shown.num_frames - at)
+        rest = shown.cut(slice(at, at + frames))
+        plan = FilmPlan(
+            size=size, frames=frames, fps=video.fps, wanted_frames=frames, wanted_size=size, wanted_fps=video.fps
+        )
+        clips.append(parts.primitive(replace(request, video=rest), plan).cut(slice(rest.num_frames)))
+    made = _joined(clips)
+    right, bottom = width * made.frames.shape[2] // size[0], height * made.frames.shape[1] // size[1]
+    return replace(made, frames=held((frame[:bottom, :right] for frame in each(made.frames)), made.num_frames))
 
 
 UPSCALE_STRENGTH = 0.3

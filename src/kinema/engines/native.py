@@ -171,6 +171,10 @@ class NativeEngine:
             fps = FPS if request.fps is None else request.fps
             return [native_films.film_through(request.pictures, request.prompt, fps=fps, **common)]
         if request.workflow == "upscale":
+            if request.prompt or request.strength is not None:
+                raise InputError(
+                    f"{self.model.source} renders the clip's state larger, which no words and no strength change: leave them out"
+                )
             return [native_films.film_larger(_needed(request.video, "upscale"), **common)]
         if request.workflow in ("extend", "blend", "edit"):
             return [self._change(request, common)]

@@ -21,6 +21,7 @@ from kinema.inference.limits import ReadOptions, Size, is_whole, parse_size
 from kinema.inference.pipeline import Progress
 from kinema.inference.sampling import SamplingConfig
 from kinema.media import Clip
+from kinema.media.wanted import Limits
 from kinema.playground.controls import Control
 from kinema.types import Frames
 
@@ -220,6 +221,10 @@ class Capabilities:
             "a camera's way": bool(request.camera) and not self.camera,
             "a mask": request.mask is not None and not self.masks,
         }
+        if request.strength is not None and not 0 < request.strength <= 1:
+            raise InputError(f"strength {request.strength:g}: expected above 0, up to 1")
+        if request.strength is not None and request.workflow == "restyle" and self.strength is None:
+            raise InputError(f"{self.model} takes no strength where a drawing steers it: leave it out")
         for what, is_given in lacks.items():
             if is_given:
                 raise InputError(f"{self.model} takes no {what.removeprefix('a ')}: leave it out, or name another model")
@@ -246,6 +251,8 @@ class Capabilities:
         width, height = parsed_size(size)
         if not (1 <= width <= MOST_SIDE and 1 <= height <= MOST_SIDE):
             raise SizeError(f"size {width}x{height}: expected sides of 1 to {MOST_SIDE} pixels")
+        if width * height > MOST_PIXELS:
+            raise SizeError(f"size {width}x{height}: expected up to {MOST_PIXELS:,} pixels, as of 4096x4096")
         return width, height
 
     def fitted_size(self, width: int, height: int) -> Size:
@@ -349,6 +356,8 @@ def _others(request: FilmRequest) -> str:
 
 
 MOST_SIDE, MOST_FPS, MOST_SECONDS = 8192, 120.0, 3600.0
+MOST_PIXELS = Limits().max_pixels
+"""Of a picture: larger ones could not be read back."""
 
 
 def parsed_size(size: str | Size) -> Size:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import datetime
 import importlib
+import logging
 import math
 import os
 import re
@@ -23,8 +24,10 @@ from urllib.parse import urlsplit
 
 from kinema.engines.licenses import license_named, parse_territory
 from kinema.engines.protocol import License, Lora
-from kinema.errors import InputError, ModelError, OutputError
+from kinema.errors import InputError, ModelError, ModelListError, OutputError
 from kinema.playground.controls import CONTROLS, Control
+
+log = logging.getLogger(__name__)
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 CHOICES = {
@@ -50,6 +53,7 @@ KINDS: dict[str, tuple[Any, str]] = {
 }
 """The kinds of values of keys that are no texts, and their names in an error."""
 VARIABLE = "KINEMA_MODELS"
+MOST_BATCH = 64
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,10 +106,15 @@ class ModelEntry:
                 raise InputError(f"control {str(control)[:40]!r} of {self.name}: expected {', '.join(CONTROLS)}")
         if self.gguf and self.quantize:
             raise InputError(f"quantize {self.quantize!r} of {self.name}: a GGUF file is quantized already; leave one out")
-        if self.batch < 1:
+        if not 1 <= self.batch <= MOST_BATCH:
             raise InputError(
-                f"batch {self.batch} of {self.name}: expected at least 1, the films of one shape made in one pass"
+                f"batch {str(self.batch)[:20]} of {self.name}: expected 1 to {MOST_BATCH}, the films of one shape made in one pass"
             )
+        if self.is_upstream:
+            local = {"batch": self.batch > 1, "gguf": self.gguf, "controls": self.controls, "quantize": self.quantize}
+            given = next((name for name, value in local.items() if value), None)
+            if given is not None:
+                raise InputError(f"{given} of {self.name}: another server films, so this cannot be said here; leave it out")
         for name, allowed in CHOICES.items():
             if getattr(self, name) not in allowed:
                 raise InputError(
@@ -189,14 +198,26 @@ def registry_file() -> Path:
     return settings / "kinema" / "models.toml"
 
 
+_last_good: dict[Path, dict[str, ModelEntry]] = {}
+
+
 def entries(file: Path | None = None) -> dict[str, ModelEntry]:
-    """All models of the file by name; none if there is no file.
+    """All models of the file by name; none if there is no file. Where the file is being edited and cannot be read at this moment, a
+    server or worker goes on with what it read before, and logs why.
 
     Raises:
-        InputError: The file cannot be read, or holds something that is no model: its table and key are named.
+        ModelListError: The file cannot be read, or holds something that is no model: its table and key are named.
     """
     path = file or registry_file()
-    return _parsed(_text_of(path), path)
+    try:
+        known = _parsed(_text_of(path), path)
+    except InputError as error:
+        if path not in _last_good:
+            raise ModelListError(str(error)) from None
+        log.warning("%s; the models read before stay as they were", error)
+        return _last_good[path]
+    _last_good[path] = known
+    return known
 
 
 def _text_of(path: Path) -> str:

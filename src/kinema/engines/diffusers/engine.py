@@ -95,9 +95,8 @@ class DiffusersEngine:
         )
         films, clips, together = request.each(), list[Clip](), self._together(request)
         for group in (films[i : i + together] for i in range(0, len(films), together)):
-            if len(group) > 1:
-                parts = replace(parts, primitive=self._one_pass(group, progress, cancelled, watch))
-            clips += [film_workflow(parts, one, progress) for one in group]
+            at_once = self._one_pass(group, progress, cancelled, watch) if len(group) > 1 else parts.primitive
+            clips += [film_workflow(replace(parts, primitive=at_once), one, progress) for one in group]
         return clips
 
     def _together(self, request: FilmRequest) -> int:
@@ -239,8 +238,7 @@ class DiffusersEngine:
             frames = _pictures_of(request.video, plan)
             if not call.control_kind:
                 return {call.control: frames}
-            kind, hold = _named_class(call.control_kind), 1.0 if request.strength is None else request.strength
-            return {call.control: [kind(frames=frames, strength=hold)]}
+            return {call.control: [_named_class(call.control_kind)(frames=frames)]}
         if call.inputs == "history":
             assert request.video is not None
             return {"video": _pictures_of(request.video, replace(plan, frames=call.history))}
@@ -378,6 +376,7 @@ def capabilities_of(entry: ModelEntry, folder: ModelFolder, family: Family) -> C
         raise ModelError(
             f"{entry.name} paints by a drawing of a scene: say which it was trained on, --control {' or '.join(CONTROLS)}"
         )
+    _check_options(entry, folder, calls)
     diffusers = require_diffusers()
     pipeline = getattr(diffusers, next(iter(calls.values())).pipeline, None)
     takes = set() if pipeline is None else set(inspect.signature(pipeline.__call__).parameters)
@@ -399,6 +398,25 @@ def capabilities_of(entry: ModelEntry, folder: ModelFolder, family: Family) -> C
         license=entry.license or _license_of(folder, family), memory_bytes=folder.bytes,
         seconds_per_second=entry.seconds_per_second, weights_sha256=entry.weights_sha256,
     )  # fmt: skip
+
+
+def _check_options(entry: ModelEntry, folder: ModelFolder, calls: Mapping[Workflow, Call]) -> None:
+    """InputError for an option of an entry that its folder cannot have."""
+    network = "transformer" in folder.components
+    batched = "generate" in calls and calls["generate"].pipeline in BATCHED
+    refused = {
+        f"quantize {entry.quantize}": bool(entry.quantize) and (folder.modular or not network),
+        f"cache {entry.cache}": bool(entry.cache) and (folder.modular or not network),
+        f"batch {entry.batch}": entry.batch > 1 and not batched,
+        f"control {', '.join(entry.controls)}": bool(entry.controls) and not {"edit", "restyle"} & calls.keys(),
+    }
+    for option, is_refused in refused.items():
+        if is_refused:
+            kind = "modular folder" if folder.modular and not option.startswith(("batch", "control")) else "model"
+            raise InputError(f"{option}: {entry.name} is a {kind} that this does not go with; leave it out")
+    unknown = sorted(entry.gguf.keys() - set(folder.components))
+    if unknown:
+        raise InputError(f"{folder.path} has no {unknown[0]!r} for a GGUF file; it has {', '.join(folder.components)}")
 
 
 def _license_of(folder: ModelFolder, family: Family) -> License:

@@ -56,6 +56,9 @@ def read_folder(path: Path, given: Mapping[str, str] | None = None) -> ModelFold
     for file in elsewhere.values():
         if not file.is_file():
             raise ModelError(f"no file {file}: expected weights in the GGUF format")
+        with file.open("rb") as opened:
+            if opened.read(4) != b"GGUF":
+                raise ModelError(f"{file} is no GGUF file; name one that ends in .gguf")
     if not path.is_dir():
         raise ModelError(f"no folder {path}: expected one with {INDEX} or {MODULAR_INDEX}")
     modular = not (path / INDEX).is_file()
@@ -108,6 +111,10 @@ def _check_component(path: Path, name: str, folder: Path, *, weights: bool) -> N
         )
     if not weights:
         return
+    if (folder / "config.json").is_file() and not any(file for pattern in WEIGHT_FILES for file in folder.glob(pattern)):
+        raise ModelError(
+            f"{path} is not whole: there are no weights in {folder.name}/; fetch the model again, or name a file with --gguf FILE"
+        )
     for shards in folder.glob("*.index.json"):
         for file in sorted(set(_json(shards).get("weight_map", {}).values())):
             if not (folder / file).is_file():

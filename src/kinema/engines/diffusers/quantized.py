@@ -43,8 +43,6 @@ def gguf_components(entry: ModelEntry, folder: ModelFolder, dtype: torch.dtype) 
     made = {}
     for name, file in entry.gguf.items():
         diffusers = importlib.import_module("diffusers")
-        if name not in folder.components:
-            raise ModelError(f"{folder.path} has no {name!r} for {file}; it has {', '.join(folder.components)}")
         kind: Any = getattr(diffusers, str(folder.configs[name].get("_class_name")), None)
         if not hasattr(kind, "from_single_file"):
             raise InputError(f"{name} of {entry.name} cannot be read from a GGUF file; leave out --gguf")
@@ -60,5 +58,7 @@ def gguf_components(entry: ModelEntry, folder: ModelFolder, dtype: torch.dtype) 
             )  # fmt: skip
         except (ValueError, OSError, KeyError, RuntimeError, IndexError) as error:
             reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
+            if "meta tensor" in reason:  # some weights of the network were not in the file
+                reason = "it does not hold all weights of this network"
             raise ModelError(f"{Path(file).name} does not fit {name} of {entry.name}: {reason[:200]}") from error
     return made

@@ -27,7 +27,7 @@ from sqlalchemy.exc import OperationalError, SQLAlchemyError
 from kinema.canvas.canvas import Canvas
 from kinema.engines.native import NativeEngine
 from kinema.engines.protocol import Engine
-from kinema.errors import EngineError, KinemaError, OutputError, SizeError, StorageError
+from kinema.errors import EngineError, KinemaError, ModelListError, OutputError, SizeError, StorageError
 from kinema.inference.canvas_io import resolve_model
 from kinema.media import Clip
 from kinema.models.hub import available_models
@@ -161,6 +161,9 @@ class Worker:
             except StorageError as error:
                 log.error("%s; the job goes back to the queue", error)
                 self._requeue(batch, wait_s=FULL_S, stage="waiting for storage")
+            except ModelListError as error:
+                log.error("%s; the job goes back to the queue", error)
+                self._requeue(batch, wait_s=FULL_S, stage="waiting for the list of models")
             except OperationalError:
                 raise
             except EngineBusy:
@@ -275,7 +278,9 @@ class Worker:
         def progress(stage: str, done: int, of: int) -> None:
             self._check_stopping(batch)
             share = done / max(of, 1)
-            batch.report(stage, 0.02 + (0.6 * share if stage == "plan" else 0.6 + 0.35 * share))
+            planned = remaining[0].model in available_models()  # Kinema's own films are planned, then drawn
+            drawn = 0.6 + 0.35 * share if planned else 0.95 * share
+            batch.report(stage, 0.02 + (0.6 * share if stage == "plan" else drawn))
             self._lend()
 
         batch.rendered = {claim.id for claim in remaining}
@@ -392,7 +397,7 @@ class Worker:
                 record = self.production_jobs.check(claim, staged / VIDEO, took_s)
             self.store.publish(staged, artifact)
             self.reached("settled")
-        except (OSError, StorageError) as error:
+        except (OSError, KinemaError) as error:
             if staged is not None:
                 shutil.rmtree(staged, ignore_errors=True)
             self.store.drop(claim.id, artifact)
