@@ -126,9 +126,10 @@ def test_what_does_not_fit_is_one_line(folder: Path, tmp_path: Path, capsys: pyt
     with pytest.raises(ModelError, match=r"safetensors is no GGUF file"):
         capabilities_for(ModelEntry(name="wan", source=str(folder), gguf={"transformer": str(weights)}))
     with pytest.raises(InputError, match="cannot be read from a GGUF file"):
-        DiffusersEngine(ModelEntry(name="wan", source=str(folder), gguf={"text_encoder": str(file)}), device="cpu").film(
-            REQUEST
-        )
+        DiffusersEngine(
+            ModelEntry(name="wan", source=str(folder), gguf={"text_encoder": str(file), "transformer": str(file)}),
+            device="cpu",
+        ).film(REQUEST)
     broken = tmp_path / "broken.gguf"
     broken.write_bytes(file.read_bytes()[:1000])
     with pytest.raises(ModelError, match=r"broken.gguf does not fit transformer of wan"):

@@ -23,7 +23,7 @@ from tests.engines.bad_engines import run_bad_forked
 from tests.engines.standin import StandIn, mp4
 from tests.server.test_worker import Yard
 
-from kinema.engines import host, upstream
+from kinema.engines import host, registry, upstream
 from kinema.engines.diffusers.tiny.models import make_tiny
 from kinema.engines.host import EngineProcess
 from kinema.engines.ledger import FolderRecords, Ledger
@@ -185,6 +185,27 @@ def test_a_cancelled_job_of_several_is_left_out(
     thread.join(60)
     assert passes == [2] and failed(yard, lost)[0] == "cancelled"
     yard.check_published(fine, 4)
+
+
+def test_jobs_wait_while_the_list_of_models_is_edited(
+    entry: ModelEntry, bad: None, yard: Yard, worker: Worker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where a worker began after the file was spoiled, and has not read it before."""
+    id = open_job(yard, "film")
+    file = tmp_path / "models.toml"
+    text = file.read_text()
+    file.write_text(text + "\n[models.half\n")
+    monkeypatch.setattr(registry, "_last_good", {})
+    assert worker.once()
+    row = yard.queue.get(id, None)
+    assert (row.status, row.stage) == ("queued", "waiting for the list of models")
+    file.write_text(text)
+    with yard.database.writing() as db:
+        from kinema.server.storage.tables import jobs
+
+        db.execute(jobs.update().values(not_before=0))
+    assert worker.once()
+    yard.check_published(id, 4)
 
 
 def test_a_folder_that_is_gone_fails_its_job_in_one_line(
