@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
 from kinema.datasets.recorder import record
-from kinema.envs.recorded import RecordedWorld, recorded_model
+from kinema.envs.recorded import RecordedWorld
 from kinema.envs.web.graphs import CLOSED, step_shapes
 from kinema.models.dit_model import DiTModel
+from kinema.models.hub import load
 from kinema.training.recorded_world import train_world
 from kinema.training.recordings import WorldRecipe
 from kinema.types import Floats
@@ -27,16 +29,21 @@ def tiny_world(folder: Path, env: str) -> Path:
     return train_world(recording, out=folder / "run", steps=2, recipe=RECIPE)
 
 
-def lively(world: Path) -> DiTModel:
-    """Its model in float32, with random weights everywhere: one that is hardly trained ignores nearly all that it reads."""
-    model = recorded_model(world, "cpu")
+def lively(world: Path, *, ends: bool | None = None) -> DiTModel:
+    """Its model in float32, with random weights everywhere: one that is hardly trained ignores nearly all that it reads. ends:
+    whether every frame ends the episode, or none does; None: as the weights have it."""
+    model: Any = load(str(world), device="cpu")
     generator = torch.Generator().manual_seed(5)
     model.network.float()
     for weight in model.network.parameters():
         weight += SPREAD_OF_WEIGHTS * torch.randn(weight.shape, generator=generator) / max(weight.shape[-1], 1) ** 0.5
         weight.copy_(weight.half().float())
-    model.autoencoder.use_dtype(torch.float32)  # type: ignore[attr-defined]
+    if ends is not None:
+        model.network.heads["terminated"].weight.zero_()
+        model.network.heads["terminated"].bias.fill_(1.0 if ends else -1.0)
+    model.autoencoder.use_dtype(torch.float32)
     model.dtype = torch.float32
+    assert isinstance(model, DiTModel)
     return model
 
 

@@ -61,15 +61,14 @@ function show(frame) {
   $("end").textContent = `${Math.round(100 * frame.probability)}%`;
   if (frame.numbers) {
     const cells = $("numbers").querySelectorAll("dd");
-    frame.numbers.forEach(([, value], i) => (cells[i].textContent = value.toFixed(1)));
+    frame.numbers.forEach(([, value], i) => (cells[i].textContent = number(value, 1)));
   }
   document.body.dataset.frame = frame.index;
 }
 
-/** Two decimals, and no minus before a zero. */
-function number(value) {
-  const text = value.toFixed(2);
-  return text === "-0.00" ? "0.00" : text;
+/** So many decimals, and no minus before a zero. */
+function number(value, decimals = 2) {
+  return value.toFixed(decimals).replace(/^-(?=[0.]+$)/, "");
 }
 
 function rate(ms) {
@@ -77,7 +76,7 @@ function rate(ms) {
   shownAt.push(now);
   while (shownAt[0] < now - 1000) shownAt.shift();
   const frames = shownAt.length > 1 ? (1000 * (shownAt.length - 1)) / (now - shownAt[0]) : 0;
-  $("rate").textContent = `${frames.toFixed(0)} frames a second, ${ms.toFixed(0)} ms each`;
+  $("rate").textContent = `${frames.toFixed(0)} fps, ${ms.toFixed(0)} ms each`;
   document.body.dataset.rate = frames.toFixed(1);
 }
 
@@ -146,9 +145,10 @@ async function begin(number) {
     [ended, sum, first] = [false, 0, frame.index];
     tapped.clear();
     show(frame);
-    $("task").textContent = about.tasks[about.beginnings.task[which]];
-    $("task").hidden = !$("task").textContent;
-    cover(matchMedia("(hover: none)").matches ? "Touch an action to play" : "Press a key to play", { still: true });
+    const task = about.tasks[about.beginnings.task[which]];
+    $("task").textContent = `Task: ${task}`;
+    $("task").hidden = !task;
+    cover(matchMedia("(pointer: coarse)").matches ? "Touch an action to play" : "Press a key to play", { still: true });
     document.body.dataset.ready = which;
   } catch (error) {
     fail(error.message);
@@ -182,9 +182,8 @@ function buttonOf({ label, keys }, i) {
   name.textContent = label;
   const caps = button.appendChild(document.createElement("span"));
   caps.className = "caps";
-  for (const key of keys) {
-    caps.appendChild(document.createElement("kbd")).textContent = CAPS[key] ?? key.replace(/^(Digit|Key)/, "");
-  }
+  const key = keys[keys.length - 1];
+  caps.appendChild(document.createElement("kbd")).textContent = CAPS[key] ?? key.replace(/^(Digit|Key)/, "");
   button.addEventListener("pointerdown", (event) => {
     event.preventDefault();
     button.setPointerCapture(event.pointerId);
@@ -238,9 +237,10 @@ function describe() {
   $("picture").style.aspectRatio = shape;
   [$("picture").width, $("picture").height] = [about.width, about.height];
   $("buttons").append(...about.controls.actions.map(buttonOf));
-  $("keys-hint").textContent = "Escape pauses, Backspace restarts.";
+  const numbered = about.controls.actions.some(({ keys }) => keys.length > 1);
+  $("keys-hint").textContent = `${numbered ? "Actions also have the keys 0, 1, 2 and so on. " : ""}Escape pauses, Backspace restarts.`;
   const speeds = [about.fps / 4, about.fps / 2, about.fps];
-  $("speed").append(...speeds.map((fps) => new Option(fps === about.fps ? `as recorded, ${fps} a second` : `${fps} a second`, fps)));
+  $("speed").append(...speeds.map((fps) => new Option(`${fps} fps`, fps)));
   $("speed").value = String(about.fps);
   if (about.numbers) {
     for (const name of about.numbers.name) {
