@@ -18,7 +18,9 @@ from kinema.training.recorded_world import train_world
 from kinema.training.recordings import WorldRecipe
 from kinema.types import Floats
 
-RECIPE = WorldRecipe(compile=False, frames=6, batch=2, size="nano", time_every=2, context=2, window=12, autoencoder_share=0.0)
+RECIPE = WorldRecipe(
+    compile=False, frames=6, batch=2, size="nano", time_every=2, context=2, window=12, autoencoder_share=0.0
+)
 SPREAD_OF_WEIGHTS = 0.4
 
 

@@ -61,9 +61,10 @@ def action_names(env: Any) -> list[str]:
     inner = env.unwrapped
     if not isinstance(env.action_space, gym.spaces.Discrete):
         return []
-    told = inner.get_action_meanings() if callable(getattr(inner, "get_action_meanings", None)) else getattr(inner, "actions", ())
+    tell = getattr(inner, "get_action_meanings", None)
+    listed = tell() if callable(tell) else getattr(inner, "actions", ())
     try:
-        names = [str(getattr(one, "name", one)).lower() for one in told]
+        names = [str(getattr(one, "name", one)).lower() for one in listed]
     except TypeError:
         return []
     return names if len(names) == env.action_space.n else []

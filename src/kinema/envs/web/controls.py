@@ -44,12 +44,17 @@ def web_controls(world: dict[str, Any], names: Sequence[str] = ()) -> dict[str, 
         there = "its actions are numbers, which have no names" if box else f"it has {width(spec)} choices"
         raise InputError(f"names of actions {excerpt(', '.join(names))!r}: {there}; leave them out, or name each in order")
     made = []
+
+    def add(label: str, keys: list[str], action: Any) -> None:
+        vector = encode_action(spec, action)
+        changes = [[int(k), float(vector[k])] for k in np.flatnonzero(idle != vector)]
+        made.append({"label": label, "keys": keys, "set": changes})
+
     if box:
-        for i, keys in enumerate(ARROWS[: len(spec["edges"])]):
-            edge = spec["edges"][i] or (-1.0, 1.0)
-            for key, number in zip(keys, edge, strict=True):
-                vector = encode_action(spec, box_action(spec, (*[0.0] * i, number)))
-                made.append({"label": f"{'first' if i == 0 else 'second'} number {number:g}", "keys": [key], "set": (idle, vector)})
+        for i, (low_key, high_key) in enumerate(ARROWS[: len(spec["edges"])]):
+            low, high = spec["edges"][i] or (-1.0, 1.0)
+            for key, number in ((low_key, low), (high_key, high)):
+                add(f"{'first' if i == 0 else 'second'} number {number:g}", [key], box_action(spec, (*[0.0] * i, number)))
     else:
         taken: set[str] = set()
         for i in range(count):
@@ -57,11 +62,7 @@ def web_controls(world: dict[str, Any], names: Sequence[str] = ()) -> dict[str, 
             extra = NAMED_KEYS.get(name.lower())
             keys = [_code(CHOICE_KEYS[i]), *([extra] if extra and extra not in taken else [])]
             taken.update(keys)
-            vector = encode_action(spec, chosen_action(spec, i, idle_choice))
-            made.append({"label": name, "keys": keys, "set": (idle, vector)})
-    for one in made:
-        before, after = one["set"]
-        one["set"] = [[int(k), float(after[k])] for k in np.flatnonzero(before != after)]
+            add(name, keys, chosen_action(spec, i, idle_choice))
     return {"idle": idle.tolist(), "combine": spec["type"] != "discrete", "actions": made}
 
 

@@ -163,7 +163,8 @@ def _beginnings(model: DiTModel, data: Pack) -> tuple[dict[str, torch.Tensor], N
     for name in config.network.known:
         data.add(name, chosen[name].numpy().astype(np.float32))
     # `kinema.inference.dit_rollout.remember` passes recorded frames through the network from this noise.
-    data.add("recorded_noise", torch.randn(1, *chosen["video"].shape[2:], generator=torch.Generator().manual_seed(0)).numpy())
+    noise = torch.randn(1, *chosen["video"].shape[2:], generator=torch.Generator().manual_seed(0))
+    data.add("recorded_noise", noise.numpy())
     if not reads:
         return chosen, None
     texts = [task_condition(model, one) for one in tasks]
@@ -183,7 +184,7 @@ def _beginnings(model: DiTModel, data: Pack) -> tuple[dict[str, torch.Tensor], N
 def _contact(model: DiTModel, chosen: dict[str, torch.Tensor]) -> Image.Image:
     """The last recorded frame of each beginning, side by side in rows."""
     latents = chosen["video"][:, -1:].to(model.device)
-    pictures = np.concatenate([to_uint8(model.autoencoder.decode(part))[:, 0] for part in latents.split(8)])
+    pictures = np.concatenate([to_uint8(model.autoencoder.decode(part))[:, 0] for part in torch.split(latents, 8)])
     columns = min(len(pictures), 8)
     rows = -(-len(pictures) // columns)
     high, wide = pictures.shape[1:3]
@@ -238,6 +239,6 @@ def _read_me(model: DiTModel, version: str) -> str:
     return (
         f"# {model.config.name} in a browser\n\n{_sentence(model)}\n\n"
         f"Put this folder on any host of static files, or try it here:\n\n    {HOST}\n\n"
-        "All files belong together, and nothing is loaded from anywhere else. `kinema export web` wrote them. The folder `runtime` is"
-        f" of onnxruntime-web {version} (MIT license, Microsoft Corporation).\n"
+        "All files belong together, and nothing is loaded from anywhere else. `kinema export web` wrote them. The folder"
+        f" `runtime` is of onnxruntime-web {version} (MIT license, Microsoft Corporation).\n"
     )

@@ -162,7 +162,9 @@ def _check(model: DiTModel) -> None:
     if not isinstance(model.autoencoder, Autoencoder) or model.autoencoder.time_factor != 1:
         raise InputError(f"{model.config.name}: expected an autoencoder of kinema train autoencoder with a time factor of 1")
     if model.config.network.context < 1 or model.config.network.slots:
-        raise InputError(f"{model.config.name}: expected a world of kinema train world, which reads the frames before each frame")
+        raise InputError(
+            f"{model.config.name}: expected a world of kinema train world, which reads the frames before each frame"
+        )
 
 
 @contextlib.contextmanager

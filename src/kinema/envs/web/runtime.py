@@ -48,8 +48,8 @@ def fetch_runtime(cache: Path) -> Path:
             )
             packed = sorted(Path(scratch).glob("*.tgz"))
             if done.returncode or not packed:
-                said = (done.stderr.strip() or done.stdout.strip()).splitlines() or ["it wrote no file"]
-                raise InputError(f"npm could not fetch {package}: {excerpt(said[-1], 160)}; {mend}")
+                lines = (done.stderr.strip() or done.stdout.strip()).splitlines() or ["it wrote no file"]
+                raise InputError(f"npm could not fetch {package}: {excerpt(lines[-1], 160)}; {mend}")
             packed[0].replace(path)
     except subprocess.TimeoutExpired:
         raise InputError(f"npm did not fetch {package} within {FETCH_S:.0f} s; {mend}") from None

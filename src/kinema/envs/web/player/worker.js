@@ -2,12 +2,14 @@
 import * as ort from "./runtime/ort.wasm.min.mjs";
 import { World, unpack } from "./world.js";
 
+/** Only pages of a host that sends the headers of cross-origin isolation may use several; one core is left to the page. */
 const MOST_THREADS = 4;
 let world = null;
 let decoder = null;
 
 ort.env.wasm.wasmPaths = new URL("./runtime/", import.meta.url).href;
-ort.env.wasm.numThreads = self.crossOriginIsolated ? Math.min(navigator.hardwareConcurrency || 1, MOST_THREADS) : 1;
+const free = Math.min((navigator.hardwareConcurrency || 2) - 1, MOST_THREADS);
+ort.env.wasm.numThreads = self.crossOriginIsolated ? Math.max(free, 1) : 1;
 
 async function fetched(name) {
   const response = await fetch(new URL(name, import.meta.url));

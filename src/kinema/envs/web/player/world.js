@@ -5,6 +5,8 @@
 import { normals, uniform } from "./random.js";
 
 const CLOSED = -1e4;
+/** A chance of the end below this is none: where few ends were recorded, the model's error of each frame is that large. */
+const LEAST_CHANCE = 0.02;
 
 /** The arrays of beginnings.bin by name: { shape, values }, values as Float32Array. */
 export function unpack(buffer, entries) {
@@ -96,7 +98,7 @@ export class World {
       ...frame,
       reward: frame.reward[0] * this.about.reward_scale,
       probability,
-      terminated: draw() < probability,
+      terminated: probability >= LEAST_CHANCE && draw() < probability,
       numbers: this.numbers(frame),
     };
   }
