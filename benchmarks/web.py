@@ -178,7 +178,8 @@ def main() -> int:
         " their share. A step is the network, the decoder and the way to the worker and back; the mean has a 95% interval under"
         " resampling of the steps. The fastest tenth of the steps took at most the time in the next column, about what a machine"
         f" of its own would give. The bar is {BAR_FPS:g} frames a second. Played: frames that the page showed in a second while a"
-        " key was held, at most the world's own rate. Python computes in its usual number format there, bfloat16 where the processor has it.", "",
+        " key was held, at most the world's own rate. Python computes in its usual number format there, bfloat16 where the"
+        " processor has it.", "",
         "| world | where | cores | ms a step | fastest tenth | frames a second | played | n | bar met |",
         "|---|---|---|---|---|---|---|---|---|",
         *(row.row() for row in rows), "",
