@@ -1,4 +1,4 @@
-"""A recorded world as static files in a real browser: its step is Python's, and it is played by keys without a network."""
+"""A world as static files in a real browser: its step is Python's, and it is played by keys without a network."""
 
 from __future__ import annotations
 
@@ -18,11 +18,15 @@ pytest.importorskip("playwright", reason="needs playwright: pip install -e '.[de
 from playwright.sync_api import Page, expect
 from tests.e2e.browser import PHONE
 from tests.e2e.conftest import Opens, until
-from tests.envs.web_worlds import lively, noise_of, tiny_world
+from tests.envs.web_worlds import live_noise, lively, noise_of, tiny_world
 
 from kinema.envs.recorded import RecordedWorld, starts_of
-from kinema.envs.web import export_web, fetch_runtime
+from kinema.envs.web import export_live_web, export_web, fetch_runtime
+from kinema.envs.web.live import SIZE
+from kinema.envs.web.live_graphs import float32_copy
 from kinema.errors import InputError
+from kinema.models.hub import load_slot_model
+from kinema.simulation.world import World
 from kinema.training.caches import cache_folder
 
 BUTTONS = (
@@ -36,12 +40,14 @@ LOG_FRAMES = """() => {
 ROLL = """async ({ which, noise, actions }) => {
   const ort = await import("./runtime/ort.wasm.min.mjs");
   const { World, unpack } = await import("./world.js");
+  const { LiveWorld } = await import("./live.js");
   ort.env.wasm.wasmPaths = new URL("./runtime/", location.href).href;
   ort.env.wasm.numThreads = 1;
   const about = await (await fetch("world.json")).json();
   const arrays = unpack(await (await fetch("beginnings.bin")).arrayBuffer(), about.data);
   const network = async (name) => {
-    const session = await ort.InferenceSession.create(name, { executionProviders: ["wasm"] });
+    const options = { executionProviders: ["wasm"], graphOptimizationLevel: about.optimization };
+    const session = await ort.InferenceSession.create(name, options);
     return async (inputs) => {
       const feeds = Object.entries(inputs).map(([key, { type, dims, data }]) => [key, new ort.Tensor(type, data, dims)]);
       const outputs = Object.entries(await session.run(Object.fromEntries(feeds)));
@@ -49,13 +55,16 @@ ROLL = """async ({ which, noise, actions }) => {
     };
   };
   const [step, decoder] = [await network("step.onnx"), await network("decoder.onnx")];
-  const first = arrays.video.shape[1];
-  const world = new World(about, arrays, step, { noise: (index) => Float32Array.from(noise[index - first]) });
+  const live = about.kind === "live";
+  const first = live ? 1 : arrays.video.shape[1];
+  const floats = (given) => Array.isArray(given) ? Float32Array.from(given)
+    : Object.fromEntries(Object.entries(given).map(([name, values]) => [name, floats(values)]));
+  const world = new (live ? LiveWorld : World)(about, arrays, step, { noise: (index) => floats(noise[index - first]) });
   await world.begin(which);
   const rolled = [];
   for (const action of actions) {
     const frame = await world.step(Float32Array.from(action));
-    const { picture } = await decoder({ video: { type: "float32", dims: about.inputs.noise, data: frame.video } });
+    const { picture } = await decoder(world.drawn(frame));
     rolled.push({
       picture: [...picture], reward: frame.reward, probability: frame.probability, numbers: frame.numbers,
     });
@@ -188,6 +197,33 @@ def test_a_roll_in_the_browser_is_that_of_python(opens: Opens, trained: Path, pa
         assert abs(one["reward"] - reward) < 1e-3 and one["probability"] == 0
         assert [name for name, _ in one["numbers"]] == list(numbers)
         assert np.abs(np.array([value for _, value in one["numbers"]]) - np.array(list(numbers.values()))).max() < 1e-2
+
+
+def test_a_live_world_is_played_by_arrow_keys_and_is_that_of_python(opens: Opens, runtime: Path, tmp_path: Path) -> None:
+    """By the model that ships: pictures of an untrained one hardly show its state."""
+    live, text = float32_copy(load_slot_model("kinema-tiny", device="cpu")), "a green robot and a red ball on a field"
+    export_live_web(live, tmp_path / "page", runtime=runtime, texts=[text])
+    stepped = World(live, text, seed=0, size=SIZE)
+    noise, actions, pictures = [], [], []
+    for action in np.random.default_rng(3).uniform(-1, 1, (36, 2)).astype(np.float32):
+        noise.append({name: x.ravel().tolist() for name, x in live_noise(stepped).items()})
+        actions.append(action.tolist())
+        pictures.append(stepped._advance(1, action).frame)
+    server = serve(tmp_path / "page")
+    try:
+        page = begun(opens().page, f"http://127.0.0.1:{server.server_port}/")
+        expect(page.locator("#task")).to_have_text(f"Begun as: {text}")
+        expect(page.locator("#reward")).to_be_hidden()
+        page.evaluate(LOG_FRAMES)
+        left, again, right = held(page, "ArrowLeft", 12), held(page, "ArrowLeft", 12), held(page, "ArrowRight", 12)
+        assert left == again and left != right
+        made = page.evaluate(ROLL, {"which": 0, "noise": noise, "actions": actions})
+    finally:
+        server.shutdown()
+        server.server_close()
+    for one, picture in zip(made, pictures, strict=True):
+        shown = np.array(one["picture"], int).reshape(*picture.shape[:2], 4)[..., :3]
+        assert np.abs(shown - picture.astype(int)).max() <= 1
 
 
 def test_an_episode_that_ends_says_so(opens: Opens, trained: Path, runtime: Path, tmp_path: Path) -> None:

@@ -1,8 +1,9 @@
-"""A recorded world for a browser: the exported step is Python's, and what cannot be exported is said in one line."""
+"""A world for a browser: the exported step is Python's, and what cannot be exported is said in one line."""
 
 from __future__ import annotations
 
 import importlib.util
+import itertools
 import json
 import sys
 import tarfile
@@ -11,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from tests.envs.web_worlds import Player, lively, noise_of, tiny_world
+from tests.envs.web_worlds import LivePlayer, Player, live_noise, lively, noise_of, tiny_world
 
 from kinema.cli import export as export_verb
 from kinema.cli.main import main
@@ -21,9 +22,13 @@ from kinema.envs.spaces import encode_action, spec_of
 from kinema.envs.web.controls import web_controls
 from kinema.envs.web.export import PLAYER, export_web
 from kinema.envs.web.graphs import write_graphs
+from kinema.envs.web.live import export_live_web
+from kinema.envs.web.live_graphs import float32_copy, write_live_graphs
 from kinema.envs.web.runtime import FILES, PACKAGE, RUNTIME_VERSION, fetch_runtime, read_runtime
 from kinema.errors import InputError, OutputError
-from kinema.inference.rollout import task_condition
+from kinema.inference.rollout import WINDOW, task_condition
+from kinema.models.hub import Model
+from kinema.simulation.world import World
 
 TOLERANCE = 5e-4
 """Of latents and numbers after 20 frames; a latent is about 1."""
@@ -86,6 +91,43 @@ def test_the_exported_step_is_that_of_python(world: Path, tmp_path: Path, steps:
 
 
 @EXPORTS
+def test_the_exported_live_step_is_that_of_python(model: Model, tmp_path: Path) -> None:
+    live = float32_copy(model)
+    with torch.no_grad():
+        live.denoiser.action_in.weight.normal_(
+            std=0.3, generator=torch.Generator().manual_seed(7)
+        )  # it is 0 before training
+    step = write_live_graphs(live, tmp_path, fps=16.0, size=(32, 48))
+    stepped = World(live, "a red ball and a green robot", seed=2, size=(48, 32))
+    player = LivePlayer(tmp_path, step, {name: x.numpy() for name, x in stepped._frame_states[-1].tracks.items()})
+    rng, seen = np.random.default_rng(0), []
+    for index in range(40):
+        action, noise = rng.uniform(-1, 1, 2).astype(np.float32), live_noise(stepped)
+        stepped._advance(1, action)
+        made = player.go(action, noise)
+        for name, x in stepped._frame_states[-1].tracks.items():
+            assert np.abs(made[name] - x.numpy()).max() < TOLERANCE, (index, name)
+        assert np.abs(player.picture()[..., :3].astype(int) - stepped.frame.astype(int)).max() <= 1
+        seen.append(stepped.frame.astype(int))
+    assert player.held == WINDOW, "the oldest frames have been dropped"
+    assert max(np.abs(a - b).max() for a, b in itertools.pairwise(seen)) > 5
+
+
+@EXPORTS
+def test_a_folder_of_a_live_world(model: Model, runtime: Path, tmp_path: Path) -> None:
+    made = export_live_web(model, tmp_path / "page", runtime=runtime, texts=["a red ball", "a green robot"])
+    about = json.loads((made.folder / "world.json").read_text())
+    assert about["kind"] == "live" and about["tasks"] == ["a red ball", "a green robot"] and made.beginnings == 2
+    assert [one["keys"] for one in about["controls"]["actions"]] == [
+        ["ArrowLeft"],
+        ["ArrowRight"],
+        ["ArrowDown"],
+        ["ArrowUp"],
+    ]
+    assert all(about["data"][name]["shape"][0] == 2 for name in about["tracks"])
+
+
+@EXPORTS
 def test_a_folder_holds_all_that_the_page_needs(world: Path, runtime: Path, tmp_path: Path) -> None:
     out = tmp_path / "deep" / "page"
     assert main(["export", "web", str(world.parent), "-o", str(out), "--runtime", str(runtime)]) == 0
@@ -133,6 +175,8 @@ def test_errors_are_one_line(world: Path, runtime: Path, tmp_path: Path, capsys:
     assert "is not empty" in said(name, "-o", str(tmp_path / "full"), "--runtime", str(runtime))
     assert "is a file" in said(name, "-o", str(tmp_path / "file"), "--runtime", str(runtime))
     assert "-o" in said(name)
+    assert "--steps cannot be changed" in said("kinema-tiny", "-o", str(tmp_path / "out"), "--steps", "2")
+    assert "--begin cannot be changed" in said(name, "-o", str(tmp_path / "out"), "--begin", "a red ball")
     assert "expected 1 to 64" in said(name, "-o", str(tmp_path / "out"), "--steps", "0")
 
 

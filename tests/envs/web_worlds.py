@@ -1,4 +1,4 @@
-"""Tiny recorded worlds for the tests of the player in a browser, and the player's step in Python."""
+"""Tiny worlds for the tests of the player in a browser, and the player's step in Python."""
 
 from __future__ import annotations
 
@@ -12,8 +12,11 @@ import torch
 from kinema.datasets.recorder import record
 from kinema.envs.recorded import RecordedWorld
 from kinema.envs.web.graphs import CLOSED, step_shapes
+from kinema.envs.web.live_graphs import LiveStep
+from kinema.inference.rollout import WINDOW
 from kinema.models.dit_model import DiTModel
 from kinema.models.hub import load
+from kinema.simulation.world import World
 from kinema.training.recorded_world import train_world
 from kinema.training.recordings import WorldRecipe
 from kinema.types import Floats
@@ -90,3 +93,57 @@ def noise_of(world: RecordedWorld) -> Floats:
     shape = world._frame_states[-1].tracks["video"].shape[1:]
     seed = world._seeds(world.frame_index)[0]
     return torch.randn(shape, generator=torch.Generator().manual_seed(seed))[None].numpy()
+
+
+def live_noise(world: World) -> dict[str, Floats]:
+    """That from which a live world's next frame is made, by track, as `kinema.diffusion.samplers.noise_canvas` draws it."""
+    tracks, generator = world._frame_states[-1].tracks, torch.Generator().manual_seed(world._seeds(world.frame_index)[0])
+    return {name: torch.randn((1, *tracks[name].shape[1:]), generator=generator).numpy() for name in sorted(tracks)}
+
+
+class LivePlayer:
+    """What live.js does, in Python on onnxruntime."""
+
+    def __init__(self, folder: Path, step: LiveStep, first: dict[str, Floats]) -> None:
+        ort = pytest.importorskip("onnxruntime")
+        options = ort.SessionOptions()
+        options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_BASIC
+        self.step = ort.InferenceSession(str(folder / "step.onnx"), options)
+        self.decoder = ort.InferenceSession(str(folder / "decoder.onnx"), options)
+        self.last, self.held, self.fps = first, 0, step.fps
+        self.names = [name for name in step.inputs if name.startswith(("keys_", "values_"))]
+        self.earlier = {
+            name: np.zeros(shape, np.float32)
+            for name, shape in step.inputs.items()
+            if name in ("context_state", "context_level", "context_action", *self.names)
+        }
+        self.earlier["context_level"][:] = 1
+        self.earlier["context_action"][0, -1] = 1
+
+    def go(self, action: Floats, noise: dict[str, Floats]) -> dict[str, Floats]:
+        """The tracks of the next frame, which is then the last one."""
+        places, row = np.arange(WINDOW + 2), np.arange(2)[:, None]
+        closed = (places < WINDOW - self.held) | (places < row) | (places > WINDOW + row)
+        seconds = (np.arange(WINDOW) - WINDOW) / self.fps
+        self.last["action"] = action[None]
+        given = {
+            **self.last,
+            **{f"noise_{name}": x for name, x in noise.items()},
+            **self.earlier,
+            "bias": np.where(closed, CLOSED, 0.0).astype(np.float32),
+            "context_s": seconds[None].astype(np.float32),
+        }
+        read = {one.name: given[one.name] for one in self.step.get_inputs()}
+        made = dict(zip([one.name for one in self.step.get_outputs()], self.step.run(None, read), strict=True))
+        shifted = {"context_state": self.last["state"], "context_level": np.zeros_like(self.last["state"])}
+        for name, newest in shifted.items():
+            self.earlier[name] = np.concatenate([self.earlier[name][:, 1:], newest[:, None]], 1)
+        for name in self.names:
+            self.earlier[name] = np.concatenate([self.earlier[name][:, :, 1:], made[f"next_{name}"]], 2)
+        self.earlier["context_action"] = np.append(action, 0.0)[None].astype(np.float32)
+        self.held = min(self.held + 1, WINDOW)
+        self.last = {name: made[f"next_{name}"] for name in self.last}
+        return self.last
+
+    def picture(self) -> np.ndarray:
+        return self.decoder.run(None, {one.name: self.last[one.name] for one in self.decoder.get_inputs()})[0]  # type: ignore[no-any-return]

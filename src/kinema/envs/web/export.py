@@ -1,4 +1,4 @@
-"""Write the folder of a recorded world that plays in a browser.
+"""Write the folder of a world that plays in a browser.
 
 The folder holds a page and its player, the world's step and decoder as ONNX files (`kinema.envs.web.graphs`), the runtime that
 computes them, and recorded beginnings. Any host of static files serves it; the page loads nothing from anywhere else.
@@ -9,9 +9,8 @@ Axes: N beginnings, T frames, C channels, h x w latents, L tokens of text.
 from __future__ import annotations
 
 import json
-import shutil
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -27,7 +26,7 @@ from kinema.devices import float32_default
 from kinema.envs.recorded import MOST_STEPS, starts_of
 from kinema.envs.web.controls import web_controls
 from kinema.envs.web.graphs import StepShapes, write_graphs
-from kinema.envs.web.runtime import read_runtime
+from kinema.envs.web.runtime import PACKAGE, read_runtime
 from kinema.errors import InputError, OutputError
 from kinema.inference.rollout import task_condition
 from kinema.models.dit_model import DiTModel
@@ -35,7 +34,7 @@ from kinema.models.hub import CARD, find
 
 MOST_BEGINNINGS = 24
 """Recorded beginnings that the folder holds at most."""
-PLAYER = ("index.html", "player.css", "page.js", "worker.js", "world.js", "random.js", "icon.svg")
+PLAYER = ("index.html", "player.css", "page.js", "worker.js", "world.js", "live.js", "random.js", "icon.svg")
 FORMAT = 1
 HOST = "python -m http.server"
 """What serves the folder on this machine."""
@@ -73,50 +72,76 @@ def export_web(
         InputError: The packages of the extra `web` are missing, the runtime is none, or the model is no recorded world.
         OutputError: The folder is not empty, is a file, or cannot be written.
     """
-    folder = Path(folder)
     world = model.config.world
     if world is None:
         raise InputError(f"{model.config.name} is no model of a recorded world; expected one of kinema train world")
     if not 1 <= steps <= MOST_STEPS:
         raise InputError(f"{steps} steps: expected 1 to {MOST_STEPS}")
-    check_folder(folder)
     controls = web_controls(world, action_names)
+
+    def write(made: Path) -> Contents:
+        data = Pack()
+        chosen, tasks = _beginnings(model, data)
+        shapes = write_graphs(model, made, steps=steps, text_tokens=tasks.shape[1] if tasks is not None else 0)
+        latents = torch.split(chosen["video"][:, -1:].to(model.device), 8)
+        pictures = np.concatenate([to_uint8(model.autoencoder.decode(part))[:, 0] for part in latents])
+        about = {**_about(model), **_step(model, shapes), "controls": controls}
+        return Contents(about=about, tasks=chosen["task"].tolist(), pictures=pictures, data=data)
+
+    return write_folder(Path(folder), runtime, write)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Contents:
+    """What a page shows, beside its networks."""
+
+    about: dict[str, Any]
+    """The entries of world.json that are the world's own."""
+    tasks: list[int]
+    """Of each beginning, its place in the entry "tasks"."""
+    pictures: NDArray[np.uint8]
+    """Of the beginnings [N, H, W, 3]."""
+    data: Pack
+
+
+def write_folder(folder: Path, runtime: Path, write: Callable[[Path], Contents]) -> WebExport:
+    """Make the folder whole or not at all; `write` puts step.onnx and decoder.onnx into the one that it is given.
+
+    InputError: the runtime is none, or what `write` raises. OutputError: the folder is not empty, is a file, or cannot be written.
+    """
+    check_folder(folder)
     version, packed = read_runtime(runtime)
-    data = Pack()
-    chosen, tasks = _beginnings(model, data)
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.parent) as scratch:
             made = Path(scratch) / "made"
             (made / "runtime").mkdir(parents=True)
-            shapes = write_graphs(model, made, steps=steps, text_tokens=tasks.shape[1] if tasks is not None else 0)
+            given = write(made)
             for name in PLAYER:
                 (made / name).write_bytes(files("kinema.envs.web").joinpath("player", name).read_bytes())
             for name, content in packed.items():
                 (made / "runtime" / name).write_bytes(content)
-            sheet = _contact(model, chosen)
+            sheet = _sheet(given.pictures)
             sheet.save(made / "beginnings.png", optimize=True)
-            (made / "beginnings.bin").write_bytes(data.content)
+            (made / "beginnings.bin").write_bytes(given.data.content)
             weights = sum((made / name).stat().st_size for name in ("step.onnx", "decoder.onnx", "beginnings.bin"))
             about = {
                 "format": FORMAT,
-                **_about(model),
-                **_step(model, shapes),
-                "controls": controls,
-                "beginnings": {"task": chosen["task"].tolist(), "columns": sheet.width // int(world["size"][1])},
-                "data": data.entries,
+                **given.about,
+                "beginnings": {"task": given.tasks, "columns": sheet.width // given.pictures.shape[2]},
+                "data": given.data.entries,
                 "load_bytes": weights + sum(map(len, packed.values())),
-                "runtime": {"onnxruntime-web": version},
+                "runtime": {PACKAGE: version},
             }
             (made / "world.json").write_text(json.dumps(about, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-            (made / "README.md").write_text(_read_me(model, version), encoding="utf-8")
+            (made / "README.md").write_text(_read_me(about, version), encoding="utf-8")
             total = sum(path.stat().st_size for path in made.rglob("*") if path.is_file())
             if folder.is_dir():
                 folder.rmdir()
-            shutil.copytree(made, folder)
+            made.rename(folder)
     except OSError as error:
         raise OutputError(f"{folder} could not be written: {error.strerror or error}; name another folder") from None
-    return WebExport(folder=folder, beginnings=len(chosen["task"]), bytes=total, runtime=version)
+    return WebExport(folder=folder, beginnings=len(given.tasks), bytes=total, runtime=version)
 
 
 def check_folder(folder: Path) -> None:
@@ -181,10 +206,8 @@ def _beginnings(model: DiTModel, data: Pack) -> tuple[dict[str, torch.Tensor], N
     return chosen, states
 
 
-def _contact(model: DiTModel, chosen: dict[str, torch.Tensor]) -> Image.Image:
-    """The last recorded frame of each beginning, side by side in rows."""
-    latents = chosen["video"][:, -1:].to(model.device)
-    pictures = np.concatenate([to_uint8(model.autoencoder.decode(part))[:, 0] for part in torch.split(latents, 8)])
+def _sheet(pictures: NDArray[np.uint8]) -> Image.Image:
+    """Pictures side by side in rows."""
     columns = min(len(pictures), 8)
     rows = -(-len(pictures) // columns)
     high, wide = pictures.shape[1:3]
@@ -201,10 +224,14 @@ def _about(model: DiTModel) -> dict[str, Any]:
     scales = world.get("sensors", {})
     named = dict(zip(("name", "mean", "std"), (scales.get(key, ()) for key in ("names", "mean", "std")), strict=True))
     return {
+        "kind": "recorded",
         "name": config.name,
         "env": world.get("env"),
-        "about": _sentence(model),
-        "minutes": config.trained.get("minutes"),
+        "subtitle": f"A learned copy of {world['env']}" if world.get("env") else "A learned world",
+        "about": _first_paragraph(model),
+        "begun_by": "Recorded frames. What follows them is imagined.",
+        "scored": True,
+        "optimization": "all",
         "width": int(world["size"][1]),
         "height": int(world["size"][0]),
         "fps": float(world["fps"]),
@@ -214,7 +241,7 @@ def _about(model: DiTModel) -> dict[str, Any]:
     }
 
 
-def _sentence(model: DiTModel) -> str:
+def _first_paragraph(model: DiTModel) -> str:
     """The first paragraph of the model's card, which says what it was made from."""
     try:
         card = (find(model.source) / CARD).read_text(encoding="utf-8")
@@ -235,9 +262,9 @@ def _step(model: DiTModel, shapes: StepShapes) -> dict[str, Any]:
     }
 
 
-def _read_me(model: DiTModel, version: str) -> str:
+def _read_me(about: dict[str, Any], version: str) -> str:
     return (
-        f"# {model.config.name} in a browser\n\n{_sentence(model)}\n\n"
+        f"# {about['name']} in a browser\n\n{about['about']}\n\n"
         f"Put this folder on any host of static files, or try it here:\n\n    {HOST}\n\n"
         "All files belong together, and nothing is loaded from anywhere else. `kinema export web` wrote them. The folder"
         f" `runtime` is of onnxruntime-web {version} (MIT license, Microsoft Corporation).\n"

@@ -115,9 +115,13 @@ class ExportedDecoder(nn.Module):
         self.autoencoder = copy.deepcopy(autoencoder).use_dtype(torch.float32)
 
     def forward(self, video: Tensor) -> Tensor:
-        picture = self.autoencoder.decode(video[:, None])[0, 0].permute(1, 2, 0)
-        levels = ((picture + 1) * 127.5).round().clamp(0, 255)
-        return torch.cat([levels, torch.full_like(levels[..., :1], 255.0)], -1).to(torch.uint8)
+        return picture_of(self.autoencoder.decode(video[:, None])[0, 0])
+
+
+def picture_of(pixels: Tensor) -> Tensor:
+    """Pixels [3, height, width] in [-1, 1] as uint8 [height, width, 4] with alpha 255, rounded as `to_uint8` does."""
+    levels = ((pixels.permute(1, 2, 0) + 1) * 127.5).round().clamp(0, 255)
+    return torch.cat([levels, torch.full_like(levels[..., :1], 255.0)], -1).to(torch.uint8)
 
 
 def write_graphs(model: DiTModel, folder: Path, *, steps: int = 1, text_tokens: int = 0) -> StepShapes:
@@ -140,11 +144,11 @@ def write_graphs(model: DiTModel, folder: Path, *, steps: int = 1, text_tokens: 
     given = [torch.zeros(shape) for shape in step.shapes.inputs.values()]
     if "text" in step.names:
         given += [torch.zeros(1, text_tokens, model.config.network.text_dim), torch.ones(1, text_tokens, dtype=torch.bool)]
-    _write(step, given, step.names, [f"next_{name}" for name in step.outputs], folder / "step.onnx")
+    write_onnx(step, given, step.names, [f"next_{name}" for name in step.outputs], folder / "step.onnx")
     autoencoder = model.autoencoder
     assert isinstance(autoencoder, Autoencoder)
     latents = torch.zeros(step.shapes.inputs["noise"])
-    _write(ExportedDecoder(autoencoder).eval(), [latents], ["video"], ["picture"], folder / "decoder.onnx")
+    write_onnx(ExportedDecoder(autoencoder).eval(), [latents], ["video"], ["picture"], folder / "decoder.onnx")
     return step.shapes
 
 
@@ -180,7 +184,8 @@ def _quietly() -> Iterator[None]:
         logging.disable(before)
 
 
-def _write(module: nn.Module, given: list[Tensor], names: list[str], outputs: list[str], path: Path) -> None:
+def write_onnx(module: nn.Module, given: list[Tensor], names: list[str], outputs: list[str], path: Path) -> None:
+    """Export a module by torch, with its large weights stored as float16."""
     with _quietly(), torch.enable_grad():  # attention written out as products, which ONNX has
         program: Any = torch.onnx.export(
             module, tuple(given), input_names=names, output_names=outputs, opset_version=OPSET, dynamo=True, verbose=False

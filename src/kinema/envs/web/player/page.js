@@ -146,7 +146,7 @@ async function begin(number) {
     tapped.clear();
     show(frame);
     const task = about.tasks[about.beginnings.task[which]];
-    $("task").textContent = `Task: ${task}`;
+    $("task").textContent = about.scored ? `Task: ${task}` : `Begun as: ${task}`;
     $("task").hidden = !task;
     cover(matchMedia("(pointer: coarse)").matches ? "Touch an action to play" : "Press a key to play", { still: true });
     document.body.dataset.ready = which;
@@ -229,7 +229,9 @@ function listen() {
 function describe() {
   document.title = `${about.name} · Kinema`;
   $("name").textContent = about.name;
-  $("subtitle").textContent = about.env ? `A learned copy of ${about.env}` : "A learned world";
+  $("subtitle").textContent = about.subtitle;
+  $("begun-by").textContent = about.begun_by;
+  for (const part of document.querySelectorAll(".scored")) part.hidden = !about.scored;
   $("about").textContent = about.about;
   $("about").hidden = !about.about;
   const shape = `${about.width} / ${about.height}`;

@@ -1,5 +1,6 @@
 /** The thread that computes: loads the world and the network, and answers { id, do, ... } with { id, ... } or { id, error }. */
 import * as ort from "./runtime/ort.wasm.min.mjs";
+import { LiveWorld } from "./live.js";
 import { World, unpack } from "./world.js";
 
 /** Only pages of a host that sends the headers of cross-origin isolation may use several; one core is left to the page. */
@@ -18,9 +19,9 @@ async function fetched(name) {
 }
 
 /** From a name to a function of inputs { name: { type, dims, data } } to outputs { name: data }. */
-async function network(name) {
+async function network(name, graphOptimizationLevel) {
   const bytes = new Uint8Array(await (await fetched(name)).arrayBuffer());
-  const session = await ort.InferenceSession.create(bytes, { executionProviders: ["wasm"] });
+  const session = await ort.InferenceSession.create(bytes, { executionProviders: ["wasm"], graphOptimizationLevel });
   return async (inputs) => {
     const feeds = {};
     for (const [key, { type, dims, data }] of Object.entries(inputs)) feeds[key] = new ort.Tensor(type, data, dims);
@@ -31,11 +32,11 @@ async function network(name) {
 
 /** What the page shows of a frame, and how long it took. */
 async function shown(frame, begun) {
-  const { picture } = await decoder({ video: { type: "float32", dims: world.about.inputs.noise, data: frame.video } });
-  const { index, reward = 0, probability = 0, terminated = false, numbers = world.numbers(frame) } = frame;
+  const { picture } = await decoder(world.drawn(frame));
+  const { index, reward, probability = 0, terminated, numbers = world.numbers(frame) } = frame;
   return {
-    picture: new Uint8ClampedArray(picture), index, probability, terminated, numbers, ms: performance.now() - begun,
-    reward: typeof reward === "number" ? reward : 0,
+    picture: new Uint8ClampedArray(picture), index, probability, numbers, ms: performance.now() - begun,
+    reward: typeof reward === "number" ? reward : 0, terminated: terminated === true,
   };
 }
 
@@ -43,9 +44,9 @@ const verbs = {
   async load({ seed }) {
     const about = await (await fetched("world.json")).json();
     const arrays = unpack(await (await fetched("beginnings.bin")).arrayBuffer(), about.data);
-    const step = await network("step.onnx");
-    decoder = await network("decoder.onnx");
-    world = new World(about, arrays, step, { seed });
+    const step = await network("step.onnx", about.optimization);
+    decoder = await network("decoder.onnx", about.optimization);
+    world = new (about.kind === "live" ? LiveWorld : World)(about, arrays, step, { seed });
     return { threads: ort.env.wasm.numThreads };
   },
   async begin({ which }) {

@@ -4,7 +4,8 @@
  */
 import { normals, uniform } from "./random.js";
 
-const CLOSED = -1e4;
+/** Added to the scores of attention, closes what is not read. */
+export const CLOSED = -1e4;
 /** A chance of the end below this is none: where few ends were recorded, the model's error of each frame is that large. */
 const LEAST_CHANCE = 0.02;
 
@@ -32,12 +33,12 @@ function fromHalf(bits) {
   });
 }
 
-function size(shape) {
+export function size(shape) {
   return shape.reduce((product, side) => product * side, 1);
 }
 
 /** Row `row` of an array [rows, ...], or of the rows of a row. */
-function rowOf({ shape, values }, ...rows) {
+export function rowOf({ shape, values }, ...rows) {
   let [offset, count] = [0, values.length];
   rows.forEach((row, axis) => {
     count /= shape[axis];
@@ -108,6 +109,11 @@ export class World {
     const scales = this.about.numbers;
     if (!scales || !frame.sensors) return null;
     return scales.name.map((name, i) => [name, frame.sensors[i] * scales.std[i] + scales.mean[i]]);
+  }
+
+  /** What the decoder draws a frame from. */
+  drawn(frame) {
+    return { video: this.float(this.about.inputs.noise, frame.video) };
   }
 
   push(frame) {
