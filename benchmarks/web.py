@@ -1,10 +1,10 @@
-"""How fast a recorded world plays in a browser: python -m benchmarks.web WORLD... [--runtime FILE] [--write]
+"""How fast a world plays in a browser: python -m benchmarks.web WORLD... [--runtime FILE] [--write]
 
-Each WORLD, a folder that `kinema train world` made, is exported as `kinema export web` does, served by Python's http.server and
-opened in Chromium without a window. Steps are asked of the page's own worker as fast as it answers (a step is the network, the
-decoder and the way there and back), in rounds that alternate with the same number of steps of `RecordedWorld.go` and `frame` in
-Python on one thread. Browser and Python are bound to the same core, then both to two. Then the page is played by a key for some
-seconds, at the world's own rate. --write puts the table into docs/measurements/web.md.
+Each WORLD, a folder that `kinema train world` made or a model such as kinema-tiny, is exported as `kinema export web` does, served
+by Python's http.server and opened in Chromium without a window. Steps are asked of the page's own worker as fast as it answers (a
+step is the network, the decoder and the way there and back), in rounds that alternate with the same number of steps of the same
+world with their pictures in Python on one thread. Browser and Python are bound to the same core, then both to two. Then the page
+plays for some seconds, at the world's own rate. --write puts the table into docs/measurements/web.md.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import shutil
 import tempfile
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -28,8 +29,11 @@ import torch
 from benchmarks.autoencoder import machine
 from benchmarks.first_light import ROOT
 
-from kinema.envs.recorded import RecordedWorld, recorded_model
-from kinema.envs.web import export_web, fetch_runtime
+from kinema.envs.recorded import STARTS, RecordedWorld, recorded_model
+from kinema.envs.web import WebExport, export_live_web, export_web, fetch_runtime
+from kinema.envs.web.live import BEGINNINGS, SIZE
+from kinema.models.hub import load_slot_model
+from kinema.simulation.world import World, usual_fps
 from kinema.statistics import mean_interval
 from kinema.training.caches import cache_folder
 
@@ -83,6 +87,8 @@ class Timing:
     where: str
     cores: int
     ms: list[float]
+    processor_ms: float = 0.0
+    """Of all steps together, also those that are not counted, by all processes that took part."""
     played_fps: float | None = None
 
     def row(self) -> str:
@@ -91,25 +97,66 @@ class Timing:
         fps = 1000.0 / mean
         met = "" if self.where != "Chromium" else "yes" if fps >= BAR_FPS else "**no**"
         played = "" if self.played_fps is None else f"{self.played_fps:.1f}"
+        each = self.processor_ms / (ROUNDS * (WARM + STEPS))
         return (
             f"| {self.world} | {self.where} | {self.cores} | {mean:.1f} [{low:.1f}, {high:.1f}]"
-            f" | {np.percentile(self.ms, 10):.1f} | {fps:.1f} [{1000 / high:.1f}, {1000 / low:.1f}] | {played}"
-            f" | {len(self.ms)} | {met} |"
+            f" | {np.percentile(self.ms, 10):.1f} | {each:.1f} | {fps:.1f} [{1000 / high:.1f}, {1000 / low:.1f}]"
+            f" | {played} | {len(self.ms)} | {met} |"
         )
 
 
-def python_steps(world: RecordedWorld, count: int) -> list[float]:
+def python_steps(step: Callable[[], object], count: int) -> list[float]:
     """Milliseconds of so many steps with their pictures."""
     took = []
     for _ in range(count):
         begun = time.perf_counter()
-        world.go(world.idle)
-        assert world.frame.ndim == 3
+        step()
         took.append(1000 * (time.perf_counter() - begun))
     return took
 
 
-def measure(name: str, source: Path, url: str, playwright: Any) -> list[Timing]:
+def browser_ms() -> float:
+    """Processor time in milliseconds that the browser's processes have taken so far: all that this process has begun."""
+    parents, taken = {}, {}
+    for status in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = status.read_text().rpartition(")")[2].split()
+        except OSError:  # it has ended
+            continue
+        number = int(status.parent.name)
+        parents[number], taken[number] = int(fields[1]), int(fields[11]) + int(fields[12])
+    ours, before = {os.getpid()}, 0
+    while len(ours) != before:
+        before = len(ours)
+        ours |= {number for number, parent in parents.items() if parent in ours}
+    return 1000.0 * sum(taken.get(number, 0) for number in ours - {os.getpid()}) / os.sysconf("SC_CLK_TCK")
+
+
+def exported(source: str, folder: Path, runtime: Path) -> tuple[str, WebExport, Callable[[], Callable[[], object]]]:
+    """The name of a world in the table, what was written, and what begins it in Python and returns its step."""
+    given = next((one for one in (Path(source), Path(source) / "world") if (one / STARTS).is_file()), None)
+    if given is None:
+        live = load_slot_model(source, device="cpu")
+        made = export_live_web(live, folder, runtime=runtime)
+
+        def begin_live() -> Callable[[], object]:
+            world = World(live, BEGINNINGS[0], fps=usual_fps(live.config), size=SIZE)
+            return lambda: world.step((0.0, 0.0))
+
+        return f"{live.config.name}, {SIZE[1]}x{SIZE[0]}, {usual_fps(live.config):g} fps", made, begin_live
+    model = recorded_model(given, "cpu")
+    about = model.config.world or {}
+    entities = ", entities" if about["sensors"].get("names") else ""
+
+    def begin() -> Callable[[], object]:
+        world = RecordedWorld(model, seed=1)
+        return lambda: (world.go(world.idle), world.frame)
+
+    name = f"{model.config.name}, {about['size'][1]}x{about['size'][0]}, {about['fps']:g} fps{entities}"
+    return name, export_web(model, folder, runtime=runtime), begin
+
+
+def measure(name: str, begin: Callable[[], Callable[[], object]], url: str, playwright: Any) -> list[Timing]:
     """The timings of one world on one core and on two."""
     everywhere, made = sorted(os.sched_getaffinity(0)), []
     executable = next(filter(None, map(shutil.which, ("chromium", "google-chrome", "chromium-browser"))), None)
@@ -120,12 +167,17 @@ def measure(name: str, source: Path, url: str, playwright: Any) -> list[Timing]:
             page = browser.new_page(viewport={"width": 1280, "height": 860})
             page.goto(url)
             page.locator("body[data-ready]").wait_for(state="attached", timeout=120_000)
-            world = RecordedWorld(recorded_model(source, "cpu"), seed=1)
+            step = begin()
             there, here = (Timing(world=name, where=where, cores=cores, ms=[]) for where in ("Chromium", "Python"))
             for _ in range(ROUNDS):
+                page.evaluate(STEPPED, 1)  # the first one loads the networks
+                before = browser_ms()
                 there.ms += page.evaluate(STEPPED, WARM + STEPS)[WARM:]
-                here.ms += python_steps(world, WARM + STEPS)[WARM:]
-            page.keyboard.down("0")
+                there.processor_ms += browser_ms() - before
+                before = 1000 * time.process_time()
+                here.ms += python_steps(step, WARM + STEPS)[WARM:]
+                here.processor_ms += 1000 * time.process_time() - before
+            page.locator("#play").click()
             there.played_fps = page.evaluate(PLAYED, PLAY_S)
             browser.close()
             made += [there, here]
@@ -136,7 +188,7 @@ def measure(name: str, source: Path, url: str, playwright: Any) -> list[Timing]:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("worlds", nargs="+", type=Path, metavar="WORLD")
+    parser.add_argument("worlds", nargs="+", metavar="WORLD")
     parser.add_argument("--runtime", type=Path, help="the npm package onnxruntime-web (default: fetched by npm, once)")
     parser.add_argument("--write", action="store_true")
     arguments = parser.parse_args()
@@ -148,19 +200,14 @@ def main() -> int:
     sizes, version, loads = [], "", [os.getloadavg()[0]]
     with tempfile.TemporaryDirectory() as scratch, sync_playwright() as playwright:
         for i, source in enumerate(arguments.worlds):
-            model = recorded_model(source if (source / "starts.safetensors").exists() else source / "world", "cpu")
             folder = Path(scratch) / str(i)
-            made = export_web(model, folder, runtime=runtime)
-            world = model.config.world or {}
-            name = f"{model.config.name}, {world['size'][1]}x{world['size'][0]}, {world['fps']:g} fps" + (
-                ", entities" if world["sensors"].get("names") else ""
-            )
+            name, made, begin = exported(source, folder, runtime)
             squeezed = sum(len(gzip.compress(path.read_bytes(), 6)) for path in folder.rglob("*") if path.is_file())
             sizes.append(f"| {name} | {made.bytes / 1e6:.1f} MB | {squeezed / 1e6:.1f} MB | {made.beginnings} |")
             version = made.runtime
             server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=str(folder)))
             threading.Thread(target=server.serve_forever, daemon=True).start()
-            rows += measure(name, Path(model.source), f"http://127.0.0.1:{server.server_port}/", playwright)
+            rows += measure(name, begin, f"http://127.0.0.1:{server.server_port}/", playwright)
             loads.append(os.getloadavg()[0])
             server.shutdown()
             print(*(row.row() for row in rows[-4:]), sizes[-1], sep="\n", flush=True)
@@ -171,17 +218,17 @@ def main() -> int:
         chromium = browser.version
         browser.close()
     lines = [
-        "# Recorded worlds in a browser", "",
+        "# Worlds in a browser", "",
         f"`python -m benchmarks.web WORLD... --write`, {date.today()}, {machine()}, Chromium {chromium} without a window,"
         f" onnxruntime-web {version} (WebAssembly with SIMD, one thread), torch {torch.__version__} on one thread", "",
         f"The machine's load was {min(loads):.1f} to {max(loads):.1f}; above {os.cpu_count()}, others computed on it and took"
         " their share. A step is the network, the decoder and the way to the worker and back; the mean has a 95% interval under"
-        " resampling of the steps. The fastest tenth of the steps took at most the time in the next column, about what a machine"
-        f" of its own would give. The bar is {BAR_FPS:g} frames a second. Played: frames that the page showed in a second while a"
-        " key was held, at most the world's own rate. Python computes in its usual number format there, bfloat16 where the"
-        " processor has it.", "",
-        "| world | where | cores | ms a step | fastest tenth | frames a second | played | n | bar met |",
-        "|---|---|---|---|---|---|---|---|---|",
+        " resampling of the steps. The fastest tenth of the steps took at most the time in the next column. Processor ms: what a"
+        " step takes of a processor, in all processes of the browser, about what it would last on a machine of its own. The bar is"
+        f" {BAR_FPS:g} frames a second. Played: frames that the page showed in a second while it played, at most the world's own"
+        " rate. Python computes in its usual number format there, bfloat16 where the processor has it.", "",
+        "| world | where | cores | ms a step | fastest tenth | processor ms | frames a second | played | n | bar met |",
+        "|---|---|---|---|---|---|---|---|---|---|",
         *(row.row() for row in rows), "",
         "The folder, of which the runtime is 14.3 MB, and what a host that compresses sends of it:", "",
         "| world | folder | compressed | beginnings |", "|---|---|---|---|", *sizes, "",
