@@ -79,20 +79,20 @@ def export_web(
         raise InputError(f"{steps} steps: expected 1 to {MOST_STEPS}")
     controls = web_controls(world, action_names)
 
-    def write(made: Path) -> Contents:
+    def write(made: Path) -> PageContents:
         data = Pack()
         chosen, tasks = _beginnings(model, data)
         shapes = write_graphs(model, made, steps=steps, text_tokens=tasks.shape[1] if tasks is not None else 0)
         latents = torch.split(chosen["video"][:, -1:].to(model.device), 8)
         pictures = np.concatenate([to_uint8(model.autoencoder.decode(part))[:, 0] for part in latents])
         about = {**_about(model), **_step(model, shapes), "controls": controls}
-        return Contents(about=about, tasks=chosen["task"].tolist(), pictures=pictures, data=data)
+        return PageContents(about=about, tasks=chosen["task"].tolist(), pictures=pictures, data=data)
 
     return write_folder(Path(folder), runtime, write)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Contents:
+class PageContents:
     """What a page shows, beside its networks."""
 
     about: dict[str, Any]
@@ -104,7 +104,7 @@ class Contents:
     data: Pack
 
 
-def write_folder(folder: Path, runtime: Path, write: Callable[[Path], Contents]) -> WebExport:
+def write_folder(folder: Path, runtime: Path, write: Callable[[Path], PageContents]) -> WebExport:
     """Make the folder whole or not at all; `write` puts step.onnx and decoder.onnx into the one that it is given.
 
     InputError: the runtime is none, or what `write` raises. OutputError: the folder is not empty, is a file, or cannot be written.

@@ -115,10 +115,10 @@ class ExportedDecoder(nn.Module):
         self.autoencoder = copy.deepcopy(autoencoder).use_dtype(torch.float32)
 
     def forward(self, video: Tensor) -> Tensor:
-        return picture_of(self.autoencoder.decode(video[:, None])[0, 0])
+        return canvas_pixels(self.autoencoder.decode(video[:, None])[0, 0])
 
 
-def picture_of(pixels: Tensor) -> Tensor:
+def canvas_pixels(pixels: Tensor) -> Tensor:
     """Pixels [3, height, width] in [-1, 1] as uint8 [height, width, 4] with alpha 255, rounded as `to_uint8` does."""
     levels = ((pixels.permute(1, 2, 0) + 1) * 127.5).round().clamp(0, 255)
     return torch.cat([levels, torch.full_like(levels[..., :1], 255.0)], -1).to(torch.uint8)

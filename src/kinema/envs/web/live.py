@@ -12,7 +12,7 @@ import numpy as np
 
 from kinema.devices import float32_default
 from kinema.envs.controls import ARROWS
-from kinema.envs.web.export import Contents, Pack, WebExport, write_folder
+from kinema.envs.web.export import Pack, PageContents, WebExport, write_folder
 from kinema.envs.web.live_graphs import write_live_graphs
 from kinema.inference.rollout import WINDOW
 from kinema.models.hub import Model
@@ -53,7 +53,7 @@ def export_live_web(model: Model, folder: str | Path, *, runtime: Path, texts: S
     """
     fps = usual_fps(model.config)
 
-    def write(made: Path) -> Contents:
+    def write(made: Path) -> PageContents:
         worlds = [World(model, text, seed=i, fps=fps, size=SIZE, strict=True) for i, text in enumerate(texts)]
         step = write_live_graphs(model, made, fps=fps, size=SIZE)
         data = Pack()
@@ -79,7 +79,7 @@ def export_live_web(model: Model, folder: str | Path, *, runtime: Path, texts: S
             "controls": _controls(),
         }
         pictures = np.stack([world.frame for world in worlds])
-        return Contents(about=about, tasks=list(range(len(worlds))), pictures=pictures, data=data)
+        return PageContents(about=about, tasks=list(range(len(worlds))), pictures=pictures, data=data)
 
     return write_folder(Path(folder), runtime, write)
 

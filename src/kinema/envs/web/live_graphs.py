@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from kinema.autoencoder import Autoencoder
 from kinema.diffusion.samplers import mix_noise
-from kinema.envs.web.graphs import check_packages, picture_of, write_onnx
+from kinema.envs.web.graphs import canvas_pixels, check_packages, write_onnx
 from kinema.errors import InputError
 from kinema.inference.frame_state import FrameState
 from kinema.inference.rollout import WINDOW, Earlier, draw_frames, next_canvas, step_from_noise
@@ -105,7 +105,7 @@ class LivePicture(nn.Module):
     def forward(self, *drawn: Tensor) -> Tensor:
         tracks = {**dict(zip(DRAWN, drawn, strict=True)), "action": torch.zeros(1, self.action)}
         frame = FrameState(time_s=0.0, tracks=tracks, acted=True)
-        return picture_of(draw_frames(self.model, [frame], *self.size)[0])
+        return canvas_pixels(draw_frames(self.model, [frame], *self.size)[0])
 
 
 def write_live_graphs(model: Model, folder: Path, *, fps: float, size: tuple[int, int]) -> LiveStep:
