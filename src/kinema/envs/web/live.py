@@ -86,10 +86,10 @@ def export_live_web(model: Model, folder: str | Path, *, runtime: Path, texts: S
 
 def _about(model: Model) -> str:
     """What the world is, from the model's config."""
-    trained = model.config.trained
-    minutes = f", trained for {trained['minutes']:,.0f} minutes" if isinstance(trained.get("minutes"), int | float) else ""
+    steps = model.config.trained.get("steps")
+    trained = f", trained for {steps:,} steps" if isinstance(steps, int) and steps > 0 else ""
     return (
-        f"{model.config.name} is a network of {model.parameters / 1e6:.1f} million parameters{minutes} on simulated rooms. It"
+        f"{model.config.name} is a network of {model.parameters / 1e6:.1f} million parameters{trained} on simulated rooms. It"
         " predicts where the objects are in the next frame and draws them."
     )
 
