@@ -47,6 +47,7 @@ VERBS = (
     "models",
     "play",
     "train",
+    "export",
     "conform",
 )
 

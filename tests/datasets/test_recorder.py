@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import sys
 from pathlib import Path
@@ -481,3 +482,13 @@ def test_the_command_s_size_is_width_by_height(tmp_path: Path) -> None:
     assert main(["record", "CartPole-v1", "-o", str(tmp_path / "d"), *wide]) == 0
     data = Dataset.open(tmp_path / "d")
     assert data.size == (32, 64) and data.episode(0).frames.shape[1:] == (32, 64, 3)
+
+
+def test_names_of_actions_are_recorded_and_an_older_dataset_without_them_is_added_to(tmp_path: Path) -> None:
+    record("MiniGrid-Empty-5x5-v0", tmp_path / "d", episodes_wanted=1, most=6)
+    info = tmp_path / "d" / "meta" / "info.json"
+    told = json.loads(info.read_text())
+    assert told["kinema"].pop("action_names")[:3] == ["left", "right", "forward"]
+    info.write_text(json.dumps(told))
+    record("MiniGrid-Empty-5x5-v0", tmp_path / "d", episodes_wanted=1, most=6)
+    assert "action_names" not in json.loads(info.read_text())["kinema"] and len(Dataset.open(tmp_path / "d")) == 2

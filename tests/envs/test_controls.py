@@ -9,7 +9,7 @@ import gymnasium as gym
 import numpy as np
 import pytest
 
-from kinema.envs.controls import action_controls, action_from_json, chosen_action
+from kinema.envs.controls import action_controls, action_from_json, action_names, chosen_action
 from kinema.envs.spaces import check, encode_action, spec_of
 from kinema.errors import InputError
 from kinema.types import python_values
@@ -69,3 +69,21 @@ def test_what_is_no_action_is_refused_in_one_line(name: str, value: Any) -> None
     with pytest.raises(InputError, match=r"expected one of .*, such as") as refused:
         action_from_json(spec_of(SPACES[name]), value)
     assert "\n" not in str(refused.value) and len(str(refused.value)) < 600
+
+
+def test_environments_tell_the_names_of_their_choices() -> None:
+    pytest.importorskip("minigrid", reason="needs kinema[worlds]")
+
+    class Named(gym.Env[Any, Any]):
+        action_space: gym.Space[Any] = gym.spaces.Discrete(2)
+
+        def __init__(self, names: Any) -> None:
+            self.names = names
+
+        def get_action_meanings(self) -> Any:
+            return self.names
+
+    assert action_names(gym.make("MiniGrid-Empty-5x5-v0"))[:3] == ["left", "right", "forward"]
+    assert action_names(gym.make("CartPole-v1")) == [] and action_names(gym.make("Pendulum-v1")) == []
+    assert action_names(Named(["NOOP", "FIRE"])) == ["noop", "fire"]
+    assert action_names(Named(["NOOP"])) == action_names(Named(None)) == []

@@ -26,6 +26,7 @@ VERBS = (
     "record",
     "curate",
     "train",
+    "export",
     "serve",
     "worker",
     "keys",

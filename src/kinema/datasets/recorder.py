@@ -33,6 +33,7 @@ from kinema.datasets.entities import ReadEntities, read_entities, reader_for
 from kinema.datasets.folder_lock import locked
 from kinema.datasets.pictures import CELL_PX, picture_range, to_picture
 from kinema.datasets.writer import Writer
+from kinema.envs.controls import action_names
 from kinema.envs.spaces import Spec, check, encode_action, spec_of, width
 from kinema.errors import InputError, KinemaError, excerpt
 from kinema.types import Frame, python_values
@@ -456,6 +457,7 @@ def record(
     try:
         spec, eyes, rate = spec_of(env.action_space), Eyes.of(env, size, picture), rate_of(env)
         about |= {"action": spec, **({} if picture is None else {"picture": picture})}
+        about |= {"action_names": names} if (names := action_names(env)) else {}
         read = entities if callable(entities) else reader_for(env_id, entities)
         if read is not None:
             with _in_code_of(env):

@@ -79,6 +79,8 @@ class Writer:
         old = Dataset.open(self.folder)
         if SENSORS in self.features and not old.sensor_names:
             self.features[SENSORS]["names"] = None  # an earlier version wrote none
+        if "action_names" not in old.about:
+            self.about = {name: x for name, x in self.about.items() if name != "action_names"}
         ours = json.loads(json.dumps({"features": self.features, "fps": self.fps, "kinema": self.about}))
         theirs = {name: old.info.get(name) for name in ours}
         if theirs != ours:

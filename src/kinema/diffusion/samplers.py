@@ -37,15 +37,22 @@ def noise_canvas(canvas: Canvas, seeds: Sequence[int] | torch.Generator, tempera
     if not isinstance(seeds, torch.Generator) and len(seeds) != canvas.batch:
         raise InputError(f"{len(seeds)} seeds for {canvas.batch} samples; give one each")
     streams = seeds if isinstance(seeds, torch.Generator) else [torch.Generator().manual_seed(seed) for seed in seeds]
-    values = {}
+    noises = {}
     for name, x in sorted(canvas.values.items()):
-        t = canvas.level_of(name)
         if isinstance(streams, torch.Generator):
             noise = torch.randn(x.shape, generator=streams, device=x.device)
         else:
             noise = torch.stack([torch.randn(x.shape[1:], generator=stream) for stream in streams]).to(x.device)
-        noise = noise * temperature if name == "video" else noise
-        values[name] = torch.where(t == 0, x, (1 - t) * x + t * noise)
+        noises[name] = noise * temperature if name == "video" else noise
+    return mix_noise(canvas, noises)
+
+
+def mix_noise(canvas: Canvas, noises: Mapping[str, Tensor]) -> Canvas:
+    """Noise every cell to its level with this noise, shaped as the canvas's values; known cells stay as they are."""
+    values = {}
+    for name, x in canvas.values.items():
+        t = canvas.level_of(name)
+        values[name] = torch.where(t == 0, x, (1 - t) * x + t * noises[name])
     return replace(canvas, values=values)
 
 

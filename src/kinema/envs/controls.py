@@ -9,6 +9,7 @@ from __future__ import annotations
 import string
 from typing import Any
 
+import gymnasium as gym
 import numpy as np
 from numpy.typing import NDArray
 
@@ -50,6 +51,23 @@ def box_action(spec: Spec, numbers: Any) -> NDArray[Any]:
     given[: len(first)] = first
     clipped: NDArray[Any] = np.clip(given.reshape(spec["shape"]), space.low, space.high).astype(spec["dtype"])
     return clipped
+
+
+def action_names(env: Any) -> list[str]:
+    """What a recorded environment calls its choices, as Atari games and MiniGrid tell them, in lower case; [] where none does.
+
+    env: A Gymnasium environment of a discrete action space.
+    """
+    inner = env.unwrapped
+    if not isinstance(env.action_space, gym.spaces.Discrete):
+        return []
+    tell = getattr(inner, "get_action_meanings", None)
+    listed = tell() if callable(tell) else getattr(inner, "actions", ())
+    try:
+        names = [str(getattr(one, "name", one)).lower() for one in listed]
+    except TypeError:
+        return []
+    return names if len(names) == env.action_space.n else []
 
 
 def action_from_json(spec: Spec, value: Any) -> Any:

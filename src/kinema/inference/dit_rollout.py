@@ -10,15 +10,15 @@ Axes: B worlds, T frames, K frames of context, C channels, h x w latents, D numb
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
 from kinema.canvas.canvas import TextCondition
 from kinema.diffusion.flow import sample
-from kinema.inference.frame_state import FrameState
-from kinema.models.dit import DiTInput, FrameCache
+from kinema.inference.frame_state import FrameState, Pair
+from kinema.models.dit import DiT, DiTInput, FrameCache
 from kinema.models.dit_model import DiTModel
 
 
@@ -28,7 +28,7 @@ def _before(model: DiTModel, states: Sequence[FrameState]) -> tuple[Tensor, dict
     recent = list(states[-model.config.network.context :])
     missing = model.config.network.context - len(recent)
     recent = [*(replace(recent[0], acted=False) for _ in range(missing)), *recent]
-    video = torch.stack([state.tracks["video"] for state in recent], 1).to(model.dtype)
+    video = torch.stack([state.tracks["video"].float() for state in recent], 1)
     actions = [s.tracks["action"] if s.acted else torch.zeros_like(s.tracks["action"]) for s in recent]
     known = {"action": torch.cat(actions, -1)}
     if "sensors" in model.config.network.known:
@@ -45,6 +45,59 @@ def _remembered(states: Sequence[FrameState], window: int) -> FrameCache:
     per_block = zip(*(state.kv or () for state in with_kv), strict=True)
     cached = [(torch.cat([k for k, _ in pairs], -2), torch.cat([v for _, v in pairs], -2)) for pairs in per_block]
     return FrameCache(cached=cached, time_s=times.expand(with_kv[0].batch, -1))
+
+
+@dataclass(frozen=True, kw_only=True)
+class FrameInput:
+    """What a frame is predicted from, beside the cache. `kinema.envs.web` exports a step with these as its inputs."""
+
+    noise: Tensor
+    """[B, C, h, w], unit normal."""
+    context: Tensor
+    """[B, K, C, h, w], float32, the latents of the frames before, oldest first."""
+    known: dict[str, Tensor]
+    """What was known at those frames: name -> [B, K * D]."""
+    time_s: Tensor
+    """[B, 1], seconds of the predicted frame, on the clock of the cache."""
+    text: Tensor | None = None
+    """[B, L, text_dim], with `text_mask` [B, L]."""
+    text_mask: Tensor | None = None
+
+
+def denoise_frame(
+    network: DiT, given: FrameInput, cache: FrameCache, *, spread: float, steps: int = 1
+) -> tuple[dict[str, Tensor], list[Pair]]:
+    """The frame after those of `given.context`; the network computes in the dtype of its weights.
+
+    cache: earlier frames; it is left as it is. spread: `DiTModelConfig.spread`. steps: of the sampler.
+
+    Returns the estimates by name, "video" [B, C, h, w] and each of `predicted` [B, D] in float32, and the frame's own keys and
+    values of every block with time attention: those of the first pass, from noise.
+    """
+    passes: list[tuple[FrameCache, dict[str, Tensor]]] = []
+    dtype = network.frame_token.dtype
+    context = given.context[:, None].to(dtype)
+
+    def estimate(noisy: Tensor, level: Tensor) -> Tensor:
+        mine = replace(cache, new=[])
+        inputs = DiTInput(
+            video=noisy.to(dtype),
+            level=level,
+            time_s=given.time_s,
+            context=context,
+            vectors={name: x[:, None] for name, x in given.known.items()},
+            text=given.text,
+            text_mask=given.text_mask,
+        )
+        passes.append((mine, network(inputs, mine)))
+        return passes[-1][1]["video"].float()
+
+    levels = [1 - i / steps for i in range(steps + 1)]
+    noise = given.noise[:, None]
+    made = sample(estimate, noise, torch.ones_like(given.time_s), torch.zeros_like(noise), levels)
+    own, first = passes[0]
+    tracks = {name: x[:, 0].float() for name, x in first.items() if name != "video"}
+    return {**tracks, "video": given.context[:, -1] + spread * made[:, 0]}, own.new
 
 
 @torch.inference_mode()
@@ -71,30 +124,17 @@ def predict_frame(
     else:
         streams = [torch.Generator().manual_seed(seed) for seed in seeds]
         noise = torch.stack([torch.randn(shape[1:], generator=stream) for stream in streams]).to(model.device)
-    time_s = torch.full((last.batch, 1), last.time_s + 1 / fps, device=model.device)
-    passes: list[tuple[FrameCache, dict[str, Tensor]]] = []
-
-    def estimate(noisy: Tensor, level: Tensor) -> Tensor:
-        cache = FrameCache(cached=earlier.cached, time_s=earlier.time_s)
-        given = DiTInput(
-            video=noisy.to(model.dtype),
-            level=level,
-            time_s=time_s,
-            context=video[:, None],
-            vectors={name: x[:, None] for name, x in known.items()},
-            text=None if text is None else text.states,
-            text_mask=None if text is None else text.reads[:, 0],
-        )
-        passes.append((cache, model.network(given, cache)))
-        return passes[-1][1]["video"].float()
-
-    levels = [1 - i / steps for i in range(steps + 1)]
-    made = sample(estimate, noise[:, None], torch.ones_like(time_s), torch.zeros_like(noise[:, None]), levels)
-    cache, first = passes[0]
-    tracks = {name: x[:, 0].float() for name, x in first.items() if name != "video"}
-    tracks["video"] = last.tracks["video"].float() + model.config.spread * made[:, 0]
+    given = FrameInput(
+        noise=noise,
+        context=video,
+        known=known,
+        time_s=torch.full((last.batch, 1), last.time_s + 1 / fps, device=model.device),
+        text=None if text is None else text.states,
+        text_mask=None if text is None else text.reads[:, 0],
+    )
+    tracks, pairs = denoise_frame(model.network, given, earlier, spread=model.config.spread, steps=steps)
     tracks["action"] = torch.zeros_like(last.tracks["action"])
-    return FrameState(time_s=last.time_s + 1 / fps, tracks=tracks, kv=tuple(cache.new))
+    return FrameState(time_s=last.time_s + 1 / fps, tracks=tracks, kv=tuple(pairs))
 
 
 @torch.inference_mode()

@@ -10,8 +10,8 @@ Axes: B batch, T frames, K slots, F features, W remembered frames, D numbers of 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import Protocol, Self
 
 import numpy as np
@@ -96,7 +96,7 @@ def _read_text(text: TextCondition | None, frames: int) -> TextCondition | None:
     return text and TextCondition(states=text.states, reads=text.reads[:, :1].expand(-1, frames, -1))
 
 
-def _next(state: FrameState, fps: float, text: TextCondition | None, schema: StateSchema) -> Canvas:
+def next_canvas(state: FrameState, fps: float, text: TextCondition | None, schema: StateSchema) -> Canvas:
     """A canvas of the frame after this one: identities, camera and setting are known, everything else is unknown."""
     values = {name: x[:, None].clone() for name, x in state.tracks.items()}
     levels = {name: levels_of(name, x, 1.0) for name, x in values.items()}
@@ -184,13 +184,43 @@ def step(
         last = replace(last, acted=False)
     context, pairs = _cached(states[-1 - window : -1])
     before = 0 if context is None else context.time_s.shape[1]
-    wanted = noise_canvas(_next(last, fps, text, model.denoiser.schema), seeds)
+    wanted = noise_canvas(next_canvas(last, fps, text, model.denoiser.schema), seeds)
+    bias = sliding_window_mask(before, 2, window, model.device)
+    given = Earlier(context=context, pairs=pairs, bias=bias)
+    later = None if steps == 1 else lambda last: _cached([*states[-1 - window : -1], last][-window:])
+    return step_from_noise(model, last, wanted, given, fps=fps, steps=steps, text=text, later=later)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Earlier:
+    """What a step reads of the frames before the last one. Axes as above, W frames."""
+
+    context: RolloutContext | None
+    pairs: list[Pair]
+    """Keys and values [N, H, W, D] of every block along time."""
+    bias: Tensor
+    """[2, W + 2], which of them and of each other the last frame and the next one read."""
+
+
+def step_from_noise(
+    model: Stepper,
+    last: FrameState,
+    wanted: Canvas,
+    given: Earlier,
+    *,
+    fps: float,
+    steps: int = 1,
+    text: TextCondition | None = None,
+    later: Callable[[FrameState], tuple[RolloutContext | None, list[Pair]]] | None = None,
+) -> tuple[FrameState, FrameState]:
+    """`step` with the noise drawn: wanted is the next frame's canvas at its noise. later: of the last frame with its keys and
+    values, what passes after the first read; only for more than one step."""
     both = _joined(_known([last], text, model.denoiser.schema), wanted)
     step_size = step_size_of(steps) if model.shortcuts and steps > 1 else 0.0
-    cache, bias = KVCache(cached=pairs), sliding_window_mask(before, 2, window, model.device)
-    clean = model.denoiser.recall(both, context, cache, bias, step_size=step_size, dtype=model.dtype)
+    cache = KVCache(cached=given.pairs)
+    clean = model.denoiser.recall(both, given.context, cache, given.bias, step_size=step_size, dtype=model.dtype)
     last = replace(last, kv=_split(cache.new, 0))
-    later_context, later_pairs = _cached([*states[-1 - window : -1], last][-window:]) if steps > 1 else (None, [])
+    later_context, later_pairs = (None, []) if later is None else later(last)
     first = {name: value[:, 1:] for name, value in clean.items()}
     answers = iter([first])
 
@@ -233,6 +263,13 @@ def predict_action(
 @torch.inference_mode()
 def render_frames(model: Model, states: Sequence[FrameState], height: int, width: int) -> NDArray[np.uint8]:
     """Pictures uint8 [B, T, height, width, 3] of frame states, each drawn from its state alone."""
+    batch, frames = states[0].batch, len(states)
+    shown = to_uint8(draw_frames(model, states, height, width))
+    return np.ascontiguousarray(shown).reshape(batch, frames, height, width, 3)
+
+
+def draw_frames(model: Model, states: Sequence[FrameState], height: int, width: int) -> Tensor:
+    """Pictures of frame states, floats [B * T, 3, height, width] in [-1, 1], each drawn from its state alone."""
     patch = model.config.denoiser.patch
     cell = model.config.cell_px
     grid = (-(-height // cell), -(-width // cell))
@@ -243,9 +280,8 @@ def render_frames(model: Model, states: Sequence[FrameState], height: int, width
     video = torch.zeros(*shape, model.config.denoiser.cell_values, device=model.device)
     alone = replace(known.map(lambda x: x.flatten(0, 1)[:, None], None), cell_units=cell_units(height / cell))
     canvas = alone.with_track("video", video, levels_of("video", video, 1.0))
-    clean = model.denoiser.render(canvas, dtype=model.dtype)
-    shown = to_uint8(model.autoencoder.decode(from_cells(clean, patch)))[:, 0, :height, :width]
-    return np.ascontiguousarray(shown).reshape(batch, frames, height, width, 3)
+    clean = model.denoiser.render(canvas, dtype=model.dtype, blank=True)
+    return model.autoencoder.decode(from_cells(clean, patch))[:, 0, :, :height, :width]
 
 
 class Rollout(ABC):

@@ -257,7 +257,7 @@ class Denoiser(nn.Module):
         else:
             first, earlier = context.action, context.time_s[:, -1:]
         actions = torch.cat([first[:, None], actions[:, :-1]], 1)
-        elapsed = (time_s - torch.cat([earlier, time_s[:, :-1]], 1)).clamp(0, 0.25)[..., None] * 16
+        elapsed = (time_s - torch.cat([earlier, time_s[:, :-1]], 1)).clamp(0.0, 0.25)[..., None] * 16
         known = 1 - actions[..., width:]
         if bias is not None:
             cached_frames = bias.shape[1] - frames
@@ -336,13 +336,15 @@ class Denoiser(nn.Module):
         pictures, their centers (y, x) in units from the center of the whole picture."""
         return self._local(canvas, dtype, blank=True, window=window)[2]
 
-    def render(self, canvas: Canvas, *, dtype: torch.dtype = torch.float32) -> Tensor:
-        """Clean video [B, T, h, w, P] of a canvas whose state, scene and camera are known, by the local parts alone.
+    def render(self, canvas: Canvas, *, dtype: torch.dtype = torch.float32, blank: bool | None = None) -> Tensor:
+        """Clean video [B, T, h, w, P] of a canvas whose state, scene and camera are known, by the local parts alone. blank: whether
+        nothing of the video is known; None: it is looked up.
 
         Every frame is drawn by itself. The trunk adds nothing to such pictures (docs/measurements/sharp.md, "the same with the
         trunk off"), and takes three quarters of the time.
         """
-        blank = bool((canvas.levels["video"] == 1).all())
+        if blank is None:
+            blank = bool((canvas.levels["video"] == 1).all())
         features, _, around = self._local(canvas, dtype, blank=blank)
         drawn = self.video_out(None, features, canvas.num_frames)
         return clean_video(canvas, {"video": drawn, **around})

@@ -125,10 +125,12 @@ class DiTInput:
 @dataclass
 class FrameCache:
     """Keys, before rotation, and values [B, N, heads, T, D] of earlier frames for every block with time attention, and their times
-    [B, T] in seconds; a pass puts its own into `new`."""
+    [B, T] in seconds; a pass puts its own into `new`. bias: [T], added to the scores of the earlier frames, which closes places of
+    a cache of fixed length that hold none; None: all are read."""
 
     cached: list[tuple[Tensor, Tensor]]
     time_s: Tensor | None = None
+    bias: Tensor | None = None
     new: list[tuple[Tensor, Tensor]] = field(default_factory=list)
 
 
@@ -303,4 +305,7 @@ class DiT(nn.Module):
         if self.config.causal and time_s.shape[1] > 1:
             later = torch.ones(time_s.shape[1], read_s.shape[1], dtype=torch.bool, device=device)
             bias = torch.where(later.triu(1 + read_s.shape[1] - time_s.shape[1]), -1e4, 0.0)
+        if cache is not None and cache.bias is not None:
+            closed = torch.cat([cache.bias, cache.bias.new_zeros(time_s.shape[1])])[None]
+            bias = closed if bias is None else bias + closed
         return Positions(space=rotary_2d(places, dim), now=now, all=read, bias=bias)

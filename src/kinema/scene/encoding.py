@@ -185,6 +185,8 @@ def _nearest(sure: Tensor) -> Tensor:
     """Index of the nearest frame that is sure, for each frame: bool [..., T, K] -> int64 of the same shape; its own if none is."""
     frames = sure.shape[-2]
     index = torch.arange(frames, device=sure.device)[:, None].expand_as(sure)
+    if frames == 1:
+        return index
     before = torch.where(sure, index, -1).cummax(-2).values
     after = torch.where(sure, index, 2 * frames).flip(-2).cummin(-2).values.flip(-2)
     near = torch.where((before >= 0) & (index - before <= after - index), before, after)
