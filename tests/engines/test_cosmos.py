@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from tests.engines.conftest import COSMOS, GUARDRAILS, Guardrail, cosmos_module, noise
+from tests.engines.conftest import COSMOS, GUARDRAILS, STEERED, Guardrail, cosmos_module, noise
 
 from kinema.engines import FilmRequest
 from kinema.engines.diffusers.engine import DiffusersEngine
@@ -34,10 +34,11 @@ def test_without_its_guardrail_a_model_does_not_film(
     """What it can do is known all the same; one line names the package."""
     engine_of(name)
     monkeypatch.setattr(cosmos_module(name), "CosmosSafetyChecker", GUARDRAILS[name])
-    engine = DiffusersEngine(ModelEntry(name=name, source=str(tiny(name))), device="cpu")
+    entry = ModelEntry(name=name, source=str(tiny(name)), controls=STEERED.get(name, ()))
+    engine = DiffusersEngine(entry, device="cpu")
     workflow = engine.capabilities.workflows[0]
     with pytest.raises(EngineError, match="pip install cosmos_guardrail") as refused:
-        engine.film(replace(REQUEST, workflow=workflow, pictures=((noise(), 0.0),)))
+        engine.film(replace(REQUEST, workflow=workflow, pictures=((noise(), 0.0),), video=noise(5)))
     assert "\n" not in str(refused.value) and str(refused.value).startswith(f"{name} needs a package that is missing")
 
 
@@ -54,7 +55,8 @@ def test_the_guardrail_looks_at_the_film(engine_of: Engines, monkeypatch: pytest
     monkeypatch.setattr(Guardrail, "check_video_safety", lambda _, frames: np.full_like(frames, 51))
     for name in COSMOS:
         engine = engine_of(name)
-        (clip,) = engine.film(replace(REQUEST, workflow=engine.capabilities.workflows[0], pictures=((noise(), 0.0),)))
+        known = {"pictures": ((noise(), 0.0),), "video": noise(5)}
+        (clip,) = engine.film(replace(REQUEST, workflow=engine.capabilities.workflows[0], **known))
         assert (clip.frames == 51).all()
 
 

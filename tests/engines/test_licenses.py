@@ -70,6 +70,7 @@ def test_a_license_of_an_entry(tmp_path: Path) -> None:
     assert {name: entry.license for name, entry in entries(file).items() if name != "c"} == {
         name: entry.license for name, entry in known.items()
     }
+    file = tmp_path / "spoiled.toml"
     for wrong, message in (("excluded = ['Europe']", "two letters"), ("must_accept = 'no'", "true or false")):
         file.write_text(f"[models.a]\nsource = 'a'\nlicense = {{ {wrong} }}\n")
         with pytest.raises(InputError, match=message):
