@@ -101,10 +101,8 @@ def measure(env: str, folder: Path, minutes: float, frames: int, episodes: int, 
     if not (run / "world/config.json").exists():
         train_world(data, out=run, minutes=minutes, resume=(run / "run.json").exists(), show=_show)
     trained = read_config(run / "world").trained
-    found = trained["figures"]
-    if steps != 1:
-        model = load_world(run)
-        found = found | evaluate(model, recordings_of(model, data), steps=steps)[0]
+    model = load_world(run)
+    found = trained["figures"] | evaluate(model, recordings_of(model, data), steps=steps)[0]
     row = {
         "environment": env + (f", {steps} steps" if steps > 1 else ""),
         "date": str(date.today()),

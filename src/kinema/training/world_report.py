@@ -152,8 +152,8 @@ def evaluate(
 
 
 def entity_ratios(config: DiTModelConfig, rolled: Rollouts) -> dict[str, float]:
-    """ "entities_N": the error of entities' numbers N frames ahead, as a share of that of the last known ones: the mean over the
-    numbers that change. {} where the recording has none."""
+    """ "entities_N": the error of entities' numbers N frames ahead, as a share of that of the last known ones, both over all
+    numbers together in units of their spread. {} where the recording has none."""
     names = (config.world or {}).get("sensors", {}).get("names", ())
     columns = [i for i, name in enumerate(names) if "." in name]
     if not columns:
@@ -162,10 +162,9 @@ def entity_ratios(config: DiTModelConfig, rolled: Rollouts) -> dict[str, float]:
     ratios = {}
     for after in (one for one in SHOWN if one < truth.shape[1]):
         made = rolled.states[after - 1].tracks["sensors"][:, columns].float()
-        error = (made - truth[:, after]).square().mean(0).sqrt()
-        copied = (truth[:, 0] - truth[:, after]).square().mean(0).sqrt()
-        if (copied > 0).any():
-            ratios[f"entities_{after}"] = float((error / copied)[copied > 0].mean())
+        error, copied = (float((x - truth[:, after]).square().mean().sqrt()) for x in (made, truth[:, 0]))
+        if copied > 0:
+            ratios[f"entities_{after}"] = error / copied
     return ratios
 
 
