@@ -81,7 +81,9 @@ def _server() -> list[Row]:
 
 
 def _engines() -> list[Row]:
-    return _marked("engines", "open models", ("families that film", "frames of engine", "random kill", "another server films"))
+    return _marked(
+        "engines", "open models", ("families that film", "frames of engine", "random kill", "another server films")
+    )
 
 
 def _marked(file: str, of: str, wanted: tuple[str, ...]) -> list[Row]:
