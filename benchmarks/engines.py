@@ -465,9 +465,9 @@ def page(kept: dict[str, list[Row]]) -> str:
     where = f"{time.strftime('%Y-%m-%d')}, {machine()}"
     head = ["# Open models as engines: figures", "", f"`python -m benchmarks.engines --write`; {where}.", ""]
     about = (
-        "A tiny Wan of random weights; other work ran on the machine, but for the parts of the server's cost. In brackets 95% intervals of the mean. What was killed"
-        " with its engine fails with out_of_memory, as the system kills where memory runs out. The drift is planted: each pass"
-        " moves colors by about (+4, -1, -3) and takes 3% of the contrast."
+        "A tiny Wan of random weights; other work ran on the machine, but for the parts of the server's cost. In brackets 95%"
+        " intervals of the mean. What was killed with its engine fails with out_of_memory, as the system kills where memory"
+        " runs out. The drift is planted: each pass moves colors by about (+4, -1, -3) and takes 3% of the contrast."
     )
     lines = ["| what | bar | measured | met |", "|---|---|---|---|"]
     lines += ["| " + " | ".join(row) + " |" for part in PARTS for row in kept.get(part, [])]
