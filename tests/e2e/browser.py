@@ -12,7 +12,7 @@ pytest.importorskip("playwright", reason="needs playwright: pip install -e '.[de
 
 from PIL import Image
 from playwright.sync_api import BrowserContext, Locator, Page, Response, expect
-from tests.e2e.conftest import Running
+from tests.e2e.conftest import Running, until
 
 ROOMS = ("create", "gallery", "edit", "world", "storyboard", "models", "settings")
 QUICK = {"seconds": "1", "fps": 8, "steps": 2, "seed": 3}
@@ -71,10 +71,16 @@ def choose(page: Page, group: str, label: str) -> None:
 
 
 def latest(server: Running, **query: Any) -> dict[str, Any]:
-    """The newest video."""
-    with server.http() as client:
-        video: dict[str, Any] = client.get("/v1/videos", params={"limit": 1, "order": "desc", **query}).json()["data"][0]
-    return video
+    """The newest video, once there is one."""
+    videos: list[dict[str, Any]] = []
+
+    def found() -> bool:
+        with server.http() as client:
+            videos[:] = client.get("/v1/videos", params={"limit": 1, "order": "desc", **query}).json()["data"]
+        return bool(videos)
+
+    until(found)
+    return videos[0]
 
 
 def world_of(server: Running, page: Page) -> dict[str, Any]:

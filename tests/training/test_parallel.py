@@ -12,6 +12,7 @@ import signal
 import socket
 import time
 from collections.abc import Callable
+from concurrent.futures import Future
 from dataclasses import replace
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -35,7 +36,7 @@ from kinema.training.flops import dit_flops
 from kinema.training.launch import LOST_PEER
 from kinema.training.parallel import ALONE, LostPeerError, Ranks, Share, join_ranks
 from kinema.training.recordings import WorldRecipe
-from kinema.training.sharded_checkpoint import FOLDER, HISTORY, holds_run, load_run
+from kinema.training.sharded_checkpoint import FOLDER, HISTORY, ShardedCheckpoints, holds_run, load_run
 
 RECIPE = FilmRecipe(size="nano", frames=3, batch=8, warmup=2, compile=False, precision="float32", save_every_s=1e9)
 NETWORK = DiTConfig(width=16, depth=2, heads=2, channels=3, text_dim=8, time_every=1)
@@ -194,6 +195,16 @@ def test_a_killed_rank_ends_the_others_and_the_run_goes_on(tmp_path: Path) -> No
     trainer.load(load_run(tmp_path))
     trainer.run()
     assert trainer.step == step + 1
+
+
+def test_a_rank_lost_while_a_checkpoint_is_written_is_a_lost_rank(tmp_path: Path) -> None:
+    """What the thread that writes cannot exchange with another rank is noticed by the next one that waits for it."""
+    checkpoints = ShardedCheckpoints(tmp_path, ALONE)
+    writing: Future[None] = Future()
+    writing.set_exception(RuntimeError("[gloo/transport/tcp/pair.cc:547] Connection closed by peer [127.0.0.1]:35321"))
+    checkpoints._writing = (tmp_path / FOLDER / "00000001", writing)
+    with pytest.raises(LostPeerError, match="--resume"):
+        checkpoints.finish()
 
 
 def test_a_checkpoint_is_of_its_step_though_training_goes_on(tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ from torch.distributed.checkpoint.state_dict_saver import async_save
 
 from kinema.errors import InputError, OutputError
 from kinema.training import checkpoint
-from kinema.training.parallel import Ranks
+from kinema.training.parallel import Ranks, together
 from kinema.types import parse_json
 
 FOLDER, ABOUT, COMPLETE = "checkpoints", "run.json", ".metadata"
@@ -89,7 +89,8 @@ class ShardedCheckpoints:
             except OSError as error:
                 raise OutputError(f"the checkpoint could not be written to {folder}: {error.strerror}") from None
         self.ranks.wait()
-        future = async_save(tensors, checkpoint_id=folder, process_group=self.ranks.saving)
+        with together():
+            future = async_save(tensors, checkpoint_id=folder, process_group=self.ranks.saving)
         assert isinstance(future, Future)
         self._writing, self._last = (folder, future), about["step"]
 
@@ -99,7 +100,8 @@ class ShardedCheckpoints:
             return
         (folder, future), self._writing = self._writing, None
         try:
-            future.result()
+            with together():
+                future.result()
         except CheckpointException as error:
             reason = f"the checkpoint could not be written to {folder}: {_reason(error)}"
             raise OutputError(f"{reason}; the last one is intact") from None
@@ -120,7 +122,7 @@ def stored_sizes(folder: Path) -> dict[str, torch.Size]:
 def read_tensors(folder: Path, tensors: dict[str, Tensor], ranks: Ranks) -> None:
     """Fill tensors, whole or sharded, from a checkpoint. InputError: it lacks one, or is damaged."""
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), together():
             warnings.filterwarnings("ignore", "torch.distributed is disabled", UserWarning)  # as it is with one process
             load(tensors, checkpoint_id=folder, process_group=ranks.saving, no_dist=ranks.size == 1)
     except CheckpointException as error:

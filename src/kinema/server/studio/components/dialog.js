@@ -1,5 +1,5 @@
 /** What is asked in front of a page. */
-import { html, classes, useEffect, useId, useRef } from "../ui.js";
+import { html, classes, useId, useLayoutEffect, useRef } from "../ui.js";
 import { Button } from "./basics.js";
 import { ToastList, dialogs } from "./toasts.js";
 
@@ -7,7 +7,7 @@ import { ToastList, dialogs } from "./toasts.js";
 export function Dialog({ title, onClose, children, wide, testid, foot }) {
   const element = useRef(null);
   const heading = useId();
-  useEffect(() => {
+  useLayoutEffect(() => {
     const before = document.activeElement;
     const dialog = element.current;
     dialog.showModal();
@@ -26,6 +26,7 @@ export function Dialog({ title, onClose, children, wide, testid, foot }) {
       event.preventDefault();
       onClose();
     }}
+    onClose=${() => element.current && onClose()}
     onMouseDown=${outside}>
     <div class="dialog-body">
       <div class="dialog-head">
