@@ -30,7 +30,8 @@ TOGETHER = {
     "tests/training/test_trainer.py": "smoke", "tests/training/test_devices.py": "smoke",
     "tests/training/test_recorded_world.py": "recorded",
     "tests/datasets/test_episode_cache.py": "meetings", "tests/models/objects/test_occlusion.py": "meetings",
-    "tests/client/": "client", "tests/engines/test_f": "engines", "tests/engines/test_l": "engines",
+    "tests/envs/test_web.py": "web", "tests/client/": "client",
+    "tests/engines/test_f": "engines", "tests/engines/test_l": "engines",
 }  # fmt: skip
 """Tests that share what takes long to make, by how their paths begin: those of a group run in one process."""
 

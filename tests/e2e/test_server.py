@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 from tests.e2e.conftest import Running, start, stop
 
+from kinema.cli.main import main
 from kinema.media import Clip
 
 QUICK = {"fps": 8, "seed": 3, "steps": 2, "seconds": 0.25}
@@ -227,7 +228,7 @@ def test_every_kind_of_change(server: Running) -> None:
         assert half.status_code == 206 and len(half.content) == 100
 
 
-def test_bad_starts_fail_in_one_line(tmp_path: Path, server: Running) -> None:
+def test_bad_starts_fail_in_one_line(tmp_path: Path, server: Running, capsys: pytest.CaptureFixture[str]) -> None:
     port = server.url.rpartition(":")[2]
     for flags, message in (
         (["--port", port], "choose another with --port"),
@@ -236,10 +237,10 @@ def test_bad_starts_fail_in_one_line(tmp_path: Path, server: Running) -> None:
         (["--database", "mysql://x"], "expected sqlite:///FILE or postgresql://"),
         (["--policy", "no.such:thing"], "expected package.module:object"),
     ):
-        command = [sys.executable, "-m", "kinema.cli.main", "serve", "--port", "0", "--data", str(tmp_path / "x"), *flags]
-        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
-        assert done.returncode == 2 and message in done.stderr, (flags, done.stderr)
-        assert len(done.stderr.strip().splitlines()) == 1, done.stderr
+        code = main(["serve", "--port", "0", "--data", str(tmp_path / "x"), *flags])
+        error = capsys.readouterr().err
+        assert code == 2 and message in error, (flags, error)
+        assert len(error.strip().splitlines()) == 1, error
 
 
 def test_a_trim_keeps_the_size_and_rate_of_its_source(server: Running, tmp_path: Path) -> None:

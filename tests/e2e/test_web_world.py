@@ -199,6 +199,7 @@ def test_a_roll_in_the_browser_is_that_of_python(opens: Opens, trained: Path, pa
         assert np.abs(np.array([value for _, value in one["numbers"]]) - np.array(list(numbers.values()))).max() < 1e-2
 
 
+@pytest.mark.slow
 def test_a_live_world_is_played_by_arrow_keys_and_is_that_of_python(opens: Opens, runtime: Path, tmp_path: Path) -> None:
     """By the model that ships: pictures of an untrained one hardly show its state."""
     live, text = float32_copy(load_slot_model("kinema-tiny", device="cpu")), "a green robot and a red ball on a field"

@@ -18,9 +18,10 @@ from results import RESULTS, fingerprint, golden_model
 
 KEPT = Path(__file__).parent / "results.npz"
 GRAY, NUMBER = 2, 1e-3
+SLOW = ("arena",)
 
 
-@pytest.mark.parametrize("name", RESULTS)
+@pytest.mark.parametrize("name", [pytest.param(name, marks=[pytest.mark.slow] * (name in SLOW)) for name in RESULTS])
 def test_answers_are_as_before(name: str) -> None:
     kept = np.load(KEPT)
     assert str(kept["fingerprint"]) == fingerprint(), "other weights ship now; make the results anew with this file"
