@@ -105,12 +105,6 @@ def _repeated(history: list[FrameState], times: int) -> list[FrameState]:
     ]
 
 
-def _spoken(text: TextCondition | None, times: int) -> TextCondition | None:
-    return text and TextCondition(
-        states=text.states.repeat_interleave(times, 0), reads=text.reads.repeat_interleave(times, 0)
-    )
-
-
 @dataclass
 class Planner:
     """Imagines many futures and does what began the best (the cross-entropy method).
@@ -156,7 +150,7 @@ class Planner:
         rooms, pieces = self._mean.shape[:2]
         past = prefill(self.model, history, self._follower.text, window=self.window)
         known = _repeated(past, self.candidates)
-        text = _spoken(self._follower.text, self.candidates)
+        text = self._follower.text and self._follower.text.repeated(self.candidates)
         spread = np.full((rooms, pieces, 2), 0.7, np.float32)
         for _ in range(self.rounds):
             noise = self._rng.standard_normal((rooms, self.candidates, pieces, 2), np.float32)

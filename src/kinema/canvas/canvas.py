@@ -36,6 +36,10 @@ class TextCondition:
     states: Tensor
     reads: Tensor
 
+    def repeated(self, times: int) -> TextCondition:
+        """The text of each row so many times over, one after the other."""
+        return TextCondition(states=self.states.repeat_interleave(times, 0), reads=self.reads.repeat_interleave(times, 0))
+
 
 def align(level: Tensor, value: Tensor) -> Tensor:
     """The levels of a track with further axes of length 1, so that they broadcast over its values."""

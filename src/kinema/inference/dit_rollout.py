@@ -21,6 +21,16 @@ from kinema.inference.frame_state import FrameState, Pair
 from kinema.models.dit import DiT, DiTInput, FrameCache
 from kinema.models.dit_model import DiTModel
 
+TOLD = "told"
+"""What a network knows of the frame that it predicts, where it was trained for it (`told_numbers`)."""
+
+
+def told_numbers(numbers: Tensor, told: Tensor, hidden: Tensor) -> Tensor:
+    """[..., D + 2]: the entities' numbers [..., D] of the predicted frame where they are told [...], else zeros; whether they are;
+    whether those of the frames before it are hidden [...]."""
+    told, hidden = (x[..., None].to(numbers.dtype).expand(*numbers.shape[:-1], 1) for x in (told, hidden))
+    return torch.cat([numbers * told, told, hidden], -1)
+
 
 def _before(model: DiTModel, states: Sequence[FrameState]) -> tuple[Tensor, dict[str, Tensor]]:
     """The last K frames [B, K, C, h, w], and what was known at them [B, K * D] by name; where there are fewer the first is
@@ -33,6 +43,8 @@ def _before(model: DiTModel, states: Sequence[FrameState]) -> tuple[Tensor, dict
     known = {"action": torch.cat(actions, -1)}
     if "sensors" in model.config.network.known:
         known["sensors"] = torch.cat([state.tracks["sensors"] for state in recent], -1)
+    if TOLD in model.config.network.known:
+        known[TOLD] = video.new_zeros(len(video), model.config.network.known[TOLD])
     return video, known
 
 
@@ -100,6 +112,14 @@ def denoise_frame(
     return {**tracks, "video": given.context[:, -1] + spread * made[:, 0]}, own.new
 
 
+def _noise_like(video: Tensor, seeds: Sequence[int] | torch.Generator) -> Tensor:
+    """Unit noise of the shape of latents [B, C, h, w], from a seed for each world or from a generator for all."""
+    if isinstance(seeds, torch.Generator):
+        return torch.randn(video.shape, generator=seeds, device=seeds.device).to(video.device)
+    streams = [torch.Generator().manual_seed(seed) for seed in seeds]
+    return torch.stack([torch.randn(video.shape[1:], generator=stream) for stream in streams]).to(video.device)
+
+
 @torch.inference_mode()
 def predict_frame(
     model: DiTModel,
@@ -118,14 +138,8 @@ def predict_frame(
     """
     video, known = _before(model, states)
     last, earlier = states[-1], _remembered(states, window or model.config.frames)
-    shape = last.tracks["video"].shape
-    if isinstance(seeds, torch.Generator):
-        noise = torch.randn(shape, generator=seeds, device=seeds.device).to(model.device)
-    else:
-        streams = [torch.Generator().manual_seed(seed) for seed in seeds]
-        noise = torch.stack([torch.randn(shape[1:], generator=stream) for stream in streams]).to(model.device)
     given = FrameInput(
-        noise=noise,
+        noise=_noise_like(last.tracks["video"], seeds),
         context=video,
         known=known,
         time_s=torch.full((last.batch, 1), last.time_s + 1 / fps, device=model.device),
@@ -135,6 +149,57 @@ def predict_frame(
     tracks, pairs = denoise_frame(model.network, given, earlier, spread=model.config.spread, steps=steps)
     tracks["action"] = torch.zeros_like(last.tracks["action"])
     return FrameState(time_s=last.time_s + 1 / fps, tracks=tracks, kv=tuple(pairs))
+
+
+@torch.inference_mode()
+def paint_numbers(
+    model: DiTModel,
+    states: Sequence[FrameState],
+    numbers: Tensor,
+    *,
+    seeds: Sequence[int] | torch.Generator,
+    steps: int = 1,
+    text: TextCondition | None = None,
+) -> FrameState:
+    """The last of the states as it would be with other numbers of the entities [B, D], its picture painted anew; of a model with
+    TOLD."""
+    last = states[-1]
+    video, known = _before(model, [replace(state, acted=False) for state in states])
+    yes = torch.ones(last.batch, device=model.device)
+    known[TOLD] = told_numbers(numbers.to(model.device), yes, 0 * yes)
+    given = FrameInput(
+        noise=_noise_like(last.tracks["video"], seeds),
+        context=video,
+        known=known,
+        time_s=torch.zeros(last.batch, 1, device=model.device),
+        text=None if text is None else text.states,
+        text_mask=None if text is None else text.reads[:, 0],
+    )
+    made, _ = denoise_frame(model.network, given, FrameCache(cached=[]), spread=model.config.spread, steps=steps)
+    made["sensors"][:, model.config.entity_columns] = numbers.to(model.device).float()
+    changed = {name: made[name] for name in ("video", "sensors")}
+    return replace(last, tracks={**last.tracks, **changed}, acted=False, kv=None)
+
+
+@torch.inference_mode()
+def read_numbers(model: DiTModel, video: Tensor, text: TextCondition | None = None) -> Tensor:
+    """All numbers [B, D] of frames [B, C, h, w], read off their latents alone; of a model with TOLD."""
+    network, count = model.network, len(video)
+    sizes = network.config.known
+    none = {name: torch.zeros(count, 1, numbers, device=video.device) for name, numbers in sizes.items()}
+    none[TOLD][..., -1] = 1.0
+    still = video[:, None].to(network.frame_token.dtype)
+    zero = torch.zeros(count, 1, device=video.device)
+    inputs = DiTInput(
+        video=torch.zeros_like(still),
+        level=zero,
+        time_s=zero,
+        context=still[:, :, None].expand(-1, -1, network.config.context, -1, -1, -1),
+        vectors=none,
+        text=None if text is None else text.states,
+        text_mask=None if text is None else text.reads[:, 0],
+    )
+    return network(inputs)["sensors"][:, 0].float()  # type: ignore[no-any-return]
 
 
 @torch.inference_mode()

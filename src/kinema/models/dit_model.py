@@ -63,6 +63,12 @@ class DiTModelConfig:
         if not all(value is None or isinstance(value, dict) for value in (self.film, self.world, self.trained)):
             raise ModelError("film, world and trained: expected objects")
 
+    @property
+    def entity_columns(self) -> list[int]:
+        """Of a recorded world's numbers those of entities, which have names such as "ball.x"."""
+        names = (self.world or {}).get("sensors", {}).get("names", ())
+        return [i for i, name in enumerate(names) if "." in name]
+
     def to_dict(self) -> dict[str, Any]:
         """The entries as config.json holds them."""
         return {**asdict(self), "network": self.network.to_dict()}

@@ -6,10 +6,10 @@ import json
 import logging
 import math
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, ClassVar, Protocol, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -79,6 +79,9 @@ class DiTRecipe:
     recompute: bool = False
     """Whether blocks are computed once more in the backward pass instead of keeping what they computed in memory."""
 
+    before: ClassVar[Mapping[str, Any]] = {}
+    """Settings of runs from before there were any of that name."""
+
     def __post_init__(self) -> None:
         if self.parallel not in WAYS:
             raise InputError(f"parallel {self.parallel!r}: expected one of {', '.join(WAYS)}")
@@ -98,7 +101,7 @@ def recipe_of_run(kind: type[R], out: Path) -> R:
         return kind()
     names = {one.name for one in fields(kind)} - {"compile"}
     with checkpoint.fitting(out):
-        return kind(**{name: value for name, value in load_run(out)["recipe"].items() if name in names})
+        return kind(**{**kind.before, **{name: value for name, value in load_run(out)["recipe"].items() if name in names}})
 
 
 class Lesson(Protocol):

@@ -5,6 +5,9 @@ channels and the actions that were taken at them. What is predicted is the chang
 and from a part of the run on it is often what the network itself made of the true past, several times over (as in scheduled
 sampling, Bengio et al. 2015), so that a rollout's own errors are nothing new.
 
+Where a recording has entities, some rows teach to change a world by them: what is asked for is then a frame from elsewhere in the
+episode, whose entities are told. And in some the numbers of the past are hidden, so that they are read off pictures.
+
 Axes: B rows, T frames that are asked for, K frames of context before each, C channels, h x w latents, D numbers of a vector track.
 """
 
@@ -12,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -23,6 +26,7 @@ from kinema.autoencoder import VideoAutoencoder
 from kinema.datasets.lerobot import Dataset
 from kinema.diffusion.flow import draw_levels, mean_one, noise_to, squared_error
 from kinema.errors import InputError
+from kinema.inference.dit_rollout import TOLD, told_numbers
 from kinema.models.dit import SIZES, DiTInput
 from kinema.text import default_encoder
 from kinema.training.dit_trainer import DiTRecipe, Estimator
@@ -64,6 +68,11 @@ class WorldRecipe(DiTRecipe):
     own_from: float = 0.35
     own_most: int = 8
     """How many times over, at most; few times are the most usual."""
+    told_share: float = 0.15
+    """Share of the rows that teach to paint a frame of which the entities are told; of recordings with entities. 0: none does."""
+    hidden_share: float = 0.1
+    """Share of the rows in which the numbers of the past are hidden; of recordings with entities."""
+    before: ClassVar[Mapping[str, Any]] = {"told_share": 0.0, "hidden_share": 0.0}
     spread: float = 0.4
     """Of the change from one frame to the next, in units of the latents; it is what noise is scaled to."""
     autoencoder: str = "codec-8x8"
@@ -76,6 +85,10 @@ class WorldRecipe(DiTRecipe):
             raise InputError(f"size {self.size!r}: expected one of {', '.join(SIZES)}")
         if self.context < 1 or self.frames < 1:
             raise InputError(f"{self.frames} frames with {self.context} before each: expected at least 1 of both")
+        if min(self.told_share, self.hidden_share) < 0 or self.told_share + self.hidden_share > 1:
+            raise InputError(
+                f"told_share {self.told_share} and hidden_share {self.hidden_share}: expected shares of 1 together at most"
+            )
 
 
 def usable(data: Dataset) -> list[int]:
@@ -160,6 +173,7 @@ class Recordings:
             self.text = torch.from_numpy(states), torch.from_numpy(mask)
         self.size = (height, across)
         self.sensors = every.shape[1]
+        self.entity_columns = [i for i, name in enumerate(data.sensor_names) if "." in name]
 
     def idle(self) -> int:
         """Of one-of-N actions the one that changes pictures least: what is done while nobody presses a key."""
@@ -187,6 +201,12 @@ class Recordings:
     ) -> dict[str, Tensor]:
         """Tracks [B, before + T, ...] from anywhere in the episodes, and "task" [B]. Where fewer than `before` frames come
         before, the first one is repeated, with no action. Episodes shorter than `frames` are left out."""
+        return self.windows(self.choose_windows(rng, count, frames, held_back=held_back), frames, before)
+
+    def choose_windows(
+        self, rng: np.random.Generator, count: int, frames: int, *, held_back: bool = False
+    ) -> list[tuple[int, int]]:
+        """Episode and first frame of windows from anywhere in the episodes that have so many frames."""
         share = self._share(held_back=held_back)
         lengths = np.array([len(self.episodes[i]["reward"]) for i in share])
         starts = np.maximum(lengths - frames + 1, 0)
@@ -194,9 +214,17 @@ class Recordings:
             raise InputError(f"no episode has {frames} frames; record longer ones, or train with fewer frames")
         which = rng.choice(len(starts), count, p=starts / starts.sum())
         begins = (rng.random(count) * starts[which]).astype(np.int64)
-        rows = [self._window(share[i], int(begin) - before, before + frames) for i, begin in zip(which, begins, strict=True)]
+        return [(share[i], int(begin)) for i, begin in zip(which, begins, strict=True)]
+
+    def elsewhere(self, rng: np.random.Generator, places: Sequence[tuple[int, int]], frames: int) -> list[tuple[int, int]]:
+        """Other windows of the same episodes."""
+        return [(one, int(rng.integers(len(self.episodes[one]["reward"]) - frames + 1))) for one, _ in places]
+
+    def windows(self, places: Sequence[tuple[int, int]], frames: int, before: int) -> dict[str, Tensor]:
+        """The tracks of `sample_windows` of windows that are chosen."""
+        rows = [self._window(one, begin - before, before + frames) for one, begin in places]
         tracks = {name: torch.stack([row[name] for row in rows]).float() for name in rows[0]}
-        tracks["task"] = torch.tensor([self.tasks.index(self.names[share[i]]) for i in which])
+        tracks["task"] = torch.tensor([self.tasks.index(self.names[one]) for one, _ in places])
         return tracks
 
     def _window(self, episode: int, begin: int, frames: int) -> dict[str, Tensor]:
@@ -213,17 +241,23 @@ def contexts(x: Tensor, before: int) -> Tensor:
 
 @dataclass(frozen=True, kw_only=True)
 class WorldBatch:
-    """Tracks [B, K + T, ...], levels [B, T], unit noise of the T frames, and text."""
+    """Tracks [B, K + T, ...] of which those before each frame are known, what is asked for [B, T, ...], levels [B, T], unit noise
+    of the T frames, and text."""
 
     tracks: dict[str, Tensor]
+    asked: dict[str, Tensor]
     level: Tensor
     noise: Tensor
     past: Tensor
     """[B, K + T, C, h, w] as the network is shown it."""
     weight: Tensor
     """[B, T, 1, h, w] of the picture's errors: cells that change weigh more. Its mean over the whole batch is 1."""
+    lives: Tensor
+    """[B, 1, 1], by which errors of what happens count: 0 where what is asked for does not follow. Its mean over the batch is 1."""
     time_s: Tensor
     spread: float
+    told: Tensor | None = None
+    """[B, T, D + 2] (`kinema.inference.dit_rollout.told_numbers`)."""
     text: Tensor | None = None
     text_mask: Tensor | None = None
 
@@ -233,17 +267,18 @@ class WorldBatch:
 
     def clean(self) -> Tensor:
         """The change [B, T, C, h, w] from the frame before as it is shown, in units of the spread."""
-        return (self.tracks["video"][:, self.before :] - self.past[:, self.before - 1 : -1]) / self.spread
+        return (self.asked["video"] - self.past[:, self.before - 1 : -1]) / self.spread
 
     def given(self, level: Tensor) -> DiTInput:
         """What the network reads, at these levels."""
         known = ("action", "sensors")
+        vectors = {name: contexts(self.tracks[name], self.before).flatten(2) for name in known if name in self.tracks}
         return DiTInput(
             video=noise_to(self.clean(), level, self.noise),
             level=level,
             time_s=self.time_s,
             context=contexts(self.past, self.before),
-            vectors={name: contexts(self.tracks[name], self.before).flatten(2) for name in known if name in self.tracks},
+            vectors=vectors if self.told is None else vectors | {TOLD: self.told},
             text=self.text,
             text_mask=self.text_mask,
         )
@@ -261,21 +296,35 @@ def draw_world_batch(
     rng = np.random.default_rng((recipe.seed, step))
     generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
     b, t = recipe.batch, recipe.frames
-    tracks = recordings.sample_windows(rng, b, t, recipe.context)
+    places = recordings.choose_windows(rng, b, t)
+    tracks = recordings.windows(places, t, recipe.context)
     task = tracks.pop("task")
     if not recordings.sensors:
         del tracks["sensors"]
-    video = tracks["video"]
+    video, k = tracks["video"], recipe.context
+    asked = {name: x[:, k:] for name, x in tracks.items() if name != "action"}
+    lives, told = torch.ones(b, 1, 1), None
+    if recordings.entity_columns and recipe.told_share:
+        kind = torch.rand(b, generator=generator)
+        jumps, hidden = kind < recipe.told_share, kind > 1 - recipe.hidden_share
+        others = recordings.windows(recordings.elsewhere(rng, places, t), t, 0)
+        asked = {name: torch.where(jumps.view(-1, *[1] * (x.dim() - 1)), others[name], x) for name, x in asked.items()}
+        told = told_numbers(asked["sensors"][..., recordings.entity_columns], jumps[:, None], hidden[:, None])
+        for name, unknown in (("action", jumps), ("sensors", hidden)):
+            tracks[name] = torch.where(unknown[:, None, None], 0.0, tracks[name])
+        lives = (~jumps).float()[:, None, None] if not jumps.all() else lives
     rough = torch.rand(b, 1, 1, 1, 1, generator=generator) * recipe.noise
     text = mask = None
     if recordings.text is not None:
         text, mask = recordings.text[0][task][rows].to(device), recordings.text[1][task][rows].to(device)
-    k = recipe.context
-    changed = ((video[:, k:] - video[:, k - 1 : -1]).abs() > MOVED).any(2, keepdim=True)
+    changed = ((asked["video"] - video[:, k - 1 : -1]).abs() > MOVED).any(2, keepdim=True)
     level, noise = draw_levels((b, t), generator), torch.randn(b, t, *video.shape[2:], generator=generator)
     past = video + rough * torch.randn(video.shape, generator=generator)
     return WorldBatch(
         tracks={name: x[rows].to(device) for name, x in tracks.items()},
+        asked={name: x[rows].to(device) for name, x in asked.items()},
+        lives=mean_one(lives)[rows].to(device),
+        told=None if told is None else told[rows].to(device),
         level=level[rows].to(device),
         noise=noise[rows].to(device),
         past=past[rows].to(device),
@@ -298,11 +347,11 @@ def with_own_frames(network: Estimator, batch: WorldBatch, times: int) -> WorldB
 
 def world_losses(network: Estimator, batch: WorldBatch) -> dict[str, Tensor]:
     """Squared errors of what is asked for, by track."""
-    made, clean, k = network(batch.given(batch.level)), batch.clean(), batch.before
+    made, clean = network(batch.given(batch.level)), batch.clean()
     losses = {"video": squared_error(made["video"], clean, batch.weight)}
     for name, weight in VECTOR_WEIGHTS.items():
         if name in made:
-            losses[name] = weight * squared_error(made[name], batch.tracks[name][:, k:])
+            losses[name] = weight * squared_error(made[name], batch.asked[name], batch.lives)
     return losses
 
 

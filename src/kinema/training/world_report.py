@@ -18,7 +18,7 @@ from torch import Tensor
 from kinema.autoencoder import to_uint8
 from kinema.canvas.canvas import TextCondition
 from kinema.diffusion.seeds import row_seeds
-from kinema.inference.dit_rollout import predict_frame, remember
+from kinema.inference.dit_rollout import TOLD, paint_numbers, predict_frame, read_numbers, remember
 from kinema.inference.frame_state import FrameState
 from kinema.inference.rollout import split_frames
 from kinema.media.contact_sheet import contact_sheet
@@ -78,6 +78,7 @@ class Rollouts:
     last: NDArray[np.uint8]
     tracks: dict[str, Tensor]
     states: list[FrameState]
+    text: TextCondition | None
 
 
 def roll_held_back(model: DiTModel, recordings: Recordings, count: int = 16, steps: int = 1) -> Rollouts:
@@ -102,15 +103,16 @@ def roll_held_back(model: DiTModel, recordings: Recordings, count: int = 16, ste
     others[:, known - 1 :] = others.roll(1, 0)[:, known - 1 :]
     astray = roll(model, tracks, known, others, text, recordings.fps, steps)
 
-    def shown(x: Tensor) -> NDArray[np.uint8]:
-        parts = [to_uint8(recordings.autoencoder.decode(row[None].float())) for row in x]
-        return np.concatenate(parts)
-
-    pictures = [shown(torch.stack([state.tracks["video"] for state in rows], 1)) for rows in (made, astray)]
+    pictures = [_pictures(model, torch.stack([state.tracks["video"] for state in rows], 1)) for rows in (made, astray)]
     return Rollouts(
-        known=known, truth=shown(tracks["video"][:, known:]), made=pictures[0], astray=pictures[1],
-        last=shown(tracks["video"][:, known - 1 : known])[:, 0], tracks=tracks, states=made,
+        known=known, truth=_pictures(model, tracks["video"][:, known:]), made=pictures[0], astray=pictures[1],
+        last=_pictures(model, tracks["video"][:, known - 1 : known])[:, 0], tracks=tracks, states=made, text=text,
     )  # fmt: skip
+
+
+def _pictures(model: DiTModel, latents: Tensor) -> NDArray[np.uint8]:
+    """[B, T, H, W, 3] of latents [B, T, C, h, w]."""
+    return np.concatenate([to_uint8(model.autoencoder.decode(row[None].float())) for row in latents])
 
 
 def evaluate(
@@ -118,7 +120,8 @@ def evaluate(
 ) -> tuple[dict[str, float], Image.Image]:
     """Held-back stretches: some frames known, the rest stepped with the true actions. Errors on changed pixels after some frames,
     those of copying the last known picture, and the ratio of both; how much larger the error is with the actions of another
-    stretch ("action_following", 1 - error / error with those); and a contact sheet of truth and rollout.
+    stretch ("action_following", 1 - error / error with those); how near pictures of told numbers are, and numbers that are read off
+    pictures (`told_figures`); and a contact sheet of truth and rollout.
 
     "ends" is the number of frames in these stretches in which an episode terminated, "rewards" that of frames with a reward; AUROC
     of either is only there where at least LEAST_ENDS frames had one and did not: a share of right frames would be near 1 for a
@@ -130,7 +133,7 @@ def evaluate(
     for after in (one for one in SHOWN if one <= ahead):
         error, copied = (changed_error(x, truth[:, after - 1], last) for x in (made[:, after - 1], last))
         figures |= {f"error_{after}": error, f"copy_{after}": copied, f"ratio_{after}": error / copied}
-    figures |= entity_ratios(model.config, rolled)
+    figures |= entity_ratios(model.config, rolled) | told_figures(model, rolled)
     errors_px = [changed_error(x[:, -1], truth[:, -1], last) for x in (made, rolled.astray)]
     figures["action_following"] = 1 - errors_px[0] / errors_px[1]
     rewards = torch.stack([state.tracks["reward"][:, 0] for state in rolled.states], 1)
@@ -154,8 +157,7 @@ def evaluate(
 def entity_ratios(config: DiTModelConfig, rolled: Rollouts) -> dict[str, float]:
     """ "entities_N": the error of entities' numbers N frames ahead, as a share of that of the last known ones, both over all
     numbers together in units of their spread. {} where the recording has none."""
-    names = (config.world or {}).get("sensors", {}).get("names", ())
-    columns = [i for i, name in enumerate(names) if "." in name]
+    columns = config.entity_columns
     if not columns:
         return {}
     truth = rolled.tracks["sensors"][:, rolled.known - 1 :, columns].float()
@@ -166,6 +168,26 @@ def entity_ratios(config: DiTModelConfig, rolled: Rollouts) -> dict[str, float]:
         if copied > 0:
             ratios[f"entities_{after}"] = error / copied
     return ratios
+
+
+def told_figures(model: DiTModel, rolled: Rollouts) -> dict[str, float]:
+    """ "told_N": the last known picture painted anew with the entities' numbers of N frames later: its error on the pixels that
+    changed, as a share of that of leaving the picture as it is. "read": the error of those numbers read off true pictures, in units
+    of their spread, so that 1 is that of always saying the mean. {} for a model that was not trained for either."""
+    if TOLD not in model.config.network.known:
+        return {}
+    figures, columns, known, tracks = dict[str, float](), model.config.entity_columns, rolled.known, rolled.tracks
+    states = split_frames({name: x[:, :known] for name, x in tracks.items()}, 0.0, model.config.fps)
+    for after in (one for one in SHOWN if one <= rolled.truth.shape[1]):
+        numbers, seeds = tracks["sensors"][:, known + after - 1, columns], row_seeds(1, after, len(rolled.last))
+        painted = paint_numbers(model, states, numbers, seeds=seeds, text=rolled.text)
+        made = _pictures(model, painted.tracks["video"][:, None])[:, 0]
+        error, copied = (changed_error(x, rolled.truth[:, after - 1], rolled.last) for x in (made, rolled.last))
+        figures[f"told_{after}"] = error / copied
+    latents, true = (tracks[name][:, known::8].flatten(0, 1).float() for name in ("video", "sensors"))
+    text = rolled.text and rolled.text.repeated(len(latents) // len(rolled.last))
+    read = read_numbers(model, latents, text)
+    return figures | {"read": float((read - true)[:, columns].square().mean().sqrt())}
 
 
 def _round_trip(recordings: Recordings) -> float:

@@ -26,7 +26,7 @@ from torch import Tensor, nn
 
 from kinema.autoencoder import Autoencoder
 from kinema.errors import InputError
-from kinema.inference.dit_rollout import FrameInput, denoise_frame
+from kinema.inference.dit_rollout import TOLD, FrameInput, denoise_frame
 from kinema.models.dit import FrameCache
 from kinema.models.dit_model import DiTModel
 
@@ -63,7 +63,7 @@ def step_shapes(model: DiTModel) -> StepShapes:
         inputs={
             "noise": (1, network.channels, high, wide),
             "context": (1, network.context, network.channels, high, wide),
-            **{name: (1, numbers) for name, numbers in network.known.items()},
+            **{name: (1, numbers) for name, numbers in network.known.items() if name != TOLD},
             **({"ring_s": (1, config.frames), "ring_bias": (config.frames,)} if pairs else {}),
             **dict.fromkeys(names, ring),
         },
@@ -96,7 +96,10 @@ class ExportedStep(nn.Module):
         frame = FrameInput(
             noise=inputs["noise"],
             context=inputs["context"],
-            known={name: inputs[name] for name in self.network.config.known},
+            known={
+                name: torch.zeros(1, numbers) if name == TOLD else inputs[name]
+                for name, numbers in self.network.config.known.items()
+            },
             time_s=torch.zeros(1, 1),
             text=inputs.get("text"),
             text_mask=inputs.get("text_mask"),
