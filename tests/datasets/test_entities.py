@@ -56,7 +56,7 @@ def test_a_function_of_one_s_own_is_recorded_trained_on_and_asked(tmp_path: Path
     assert world.ask("where is the cart?").value == {"x": begun}
     world.go(1)
     assert world.entities["cart"]["x"] != begun
-    with pytest.raises(InputError, match="changed in words"):
+    with pytest.raises(InputError, match="not understood; say: set X"):
         world.edit("move the cart left")
 
 

@@ -73,7 +73,11 @@ class Player:
         missing = [{**first, "action": np.zeros_like(first["action"])}] * (context - len(self.frames[-context:]))
         before = [*missing, *self.frames[-context:]]
         given = {"noise": noise, "context": np.stack([one["video"] for one in before])[None], **text}
-        given |= {name: np.concatenate([one[name] for one in before])[None] for name in self.model.config.network.known}
+        given |= {
+            name: np.concatenate([one[name] for one in before])[None]
+            for name in self.shapes.inputs
+            if name in self.model.config.network.known
+        }
         seconds = [0.0 if one is None else (one - index) / self.model.config.fps for one in self.held]
         bias = [CLOSED if one is None else 0.0 for one in self.held]
         given |= {"ring_s": np.array([seconds], np.float32), "ring_bias": np.array(bias, np.float32), **self.ring}

@@ -130,8 +130,12 @@ def test_entities_are_told_and_asked_for(url: str, folder: Path, tmp_path: Path)
         assert world.ask("where is the cart?") == local.ask("where is the cart?")
         with pytest.raises(InputError, match=r"there is no 'dog'; expected one of cart, pole"):
             world.ask("where is the dog?")
-        with pytest.raises(InputError, match="changed in words"):
+        with pytest.raises(InputError, match="not understood; say: set X's FIELD to N"):
             world.edit("move the cart left")
+        assert world.edit("set the cart's x to 0.1") == local.edit("set the cart's x to 0.1")
+        assert world.entities == local.entities and world.entities["cart"]["x"] == pytest.approx(0.1, abs=1e-5)
+        assert np.array_equal(world.frame, local.frame)
+        assert np.array_equal(world.go(0).frame, local.go(0).frame)
         world.delete()
 
 

@@ -102,7 +102,7 @@ def test_a_past_of_its_own_is_what_the_network_made_and_what_is_asked_for_stays_
     k = part.before
     torch.testing.assert_close(own.past[:, k:], part.past[:, k - 1 : -1] + 0.5 * RECIPE.spread)
     assert torch.equal(own.past[:, :k], part.past[:, :k]) and own.tracks is part.tracks
-    torch.testing.assert_close(own.past[:, k - 1 : -1] + RECIPE.spread * own.clean(), part.asked["video"])
+    torch.testing.assert_close(own.past[:, k - 1 : -1] + RECIPE.spread * own.clean(), part.targets["video"])
 
 
 def test_what_is_learned_is_what_a_rollout_asks(recordings: Recordings, recorded: Path, tmp_path: Path) -> None:

@@ -5,7 +5,7 @@
 
 Worlds begin with recorded frames that are stored beside the model. Actions are those of the recorded environment, and observations
 are pictures of the recorded size. Where numbers with names were recorded (`kinema.datasets.entities`), the model predicts them, and
-a world can be asked for them. It cannot be changed in words.
+a world can be asked for them and changed by them.
 
 Axes: B worlds, T frames.
 """
@@ -13,6 +13,7 @@ Axes: B worlds, T frames.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -33,12 +34,13 @@ from kinema.envs.spaces import check, encode_action, space_of, width
 from kinema.envs.vector import WorldEnv, WorldVectorEnv
 from kinema.errors import InputError, ModelError, excerpt
 from kinema.inference.canvas_io import check_seed
+from kinema.inference.dit_rollout import WANTED, paint_numbers
 from kinema.inference.frame_state import FrameState
 from kinema.media import Clip
 from kinema.models.dit_model import DiTModel
 from kinema.models.hub import Model, find, load
 from kinema.simulation.checkpoint import checked, packed, read_world_data, unpacked, write_world_data
-from kinema.simulation.entity_numbers import Entities, answer_from_numbers, entities_of
+from kinema.simulation.entity_numbers import Entities, answer_from_numbers, change_from_text, entities_of
 from kinema.simulation.questions import Answer
 
 STARTS = "starts.safetensors"
@@ -53,9 +55,10 @@ NO_STATE = (
     " branch it; a recording with entities (kinema record --entities) can be asked for them"
 )
 
-NO_CHANGE = (
-    "a recorded world is not changed in words, and nothing in it moved: act in it, ask for its entities, rewind or branch it"
-)
+NO_CHANGE = "this recorded world was trained before worlds could be changed: train it again on the same recording"
+
+FURTHEST = 5.0
+"""How far from the mean of a recording a number may be set, in units of its spread; training clips what is further."""
 
 _loaded: dict[tuple[str, torch.device], DiTModel] = {}
 _beginnings: WeakKeyDictionary[DiTModel, Tracks] = WeakKeyDictionary()
@@ -242,8 +245,9 @@ class RecordedWorld(RecordedVectorEnv):
 
     @property
     def past_frames(self) -> int:
-        """Frames that can be rewound: to the end of the recorded beginning, or as far as what a frame reads is retained."""
-        whole = self._frame_states[0].time_s == 0
+        """Frames that can be rewound: to the end of the recorded beginning or a little after the last change, or as far as what a
+        frame reads is retained."""
+        whole = self._frame_states[0].kv is None
         read = int(self._starts["reward"].shape[1]) if whole else self.window + 1
         return max(len(self._frame_states) - read, 0)
 
@@ -324,9 +328,45 @@ class RecordedWorld(RecordedVectorEnv):
             raise InputError(NO_STATE)
         return answer_from_numbers(question, entities)
 
+    @float32_default()
     def edit(self, text: str) -> str:
-        """InputError: a recorded world is not changed in words."""
-        raise InputError(NO_STATE if not self.entities else NO_CHANGE)
+        """Change the world by its entities: the last frames, of which the next one is made, are painted anew with the new numbers.
+        What moves goes on moving, from where it is put. The world begins anew with these frames, so what came before can no longer
+        be rewound; branch first where it is wanted.
+
+        Args:
+            text: "set the paddle's y to 120", "move the ball to 80 100", "move the ball by -5 0".
+
+        Returns:
+            The change as it was understood.
+
+        Raises:
+            InputError: The change is not understood, names nothing that is there, a number is far from all that was recorded, or
+                the world has no entities or was trained before worlds could be changed.
+        """
+        entities, config = self.entities, self.model.config
+        if not entities:
+            raise InputError(NO_STATE)
+        if WANTED not in config.network.known:
+            raise InputError(NO_CHANGE)
+        scales, numbers, columns = (config.world or {})["sensors"], self.numbers, config.entity_columns
+        shift = torch.zeros(len(columns), device=self.model.device)
+        changes = change_from_text(text, entities)
+        for name, value in changes.items():
+            column = scales["names"].index(name)
+            mean, spread = float(scales["mean"][column]), float(scales["std"][column])
+            if abs(value - mean) > FURTHEST * spread:
+                low, high = mean - FURTHEST * spread, mean + FURTHEST * spread
+                raise InputError(f"{name} {value:g} is far from all that was recorded; expected {low:.4g} to {high:.4g}")
+            shift[columns.index(column)] = (value - numbers[name]) / spread
+        states, painted = self._frame_states, []
+        seeds = self._seeds(self.frame_index)
+        for last in range(max(len(states) - config.network.context, 0), len(states)):
+            wanted = states[last].tracks["sensors"][:, columns].float() + shift
+            made = paint_numbers(self.model, states[: last + 1], wanted, seeds=seeds, steps=self.steps, text=self._text)
+            painted.append(replace(made, acted=states[last].acted))
+        self._frame_states = self._prefilled(painted, self._text)
+        return ", ".join(f"{name} {numbers[name]:.4g} -> {value:.4g}" for name, value in changes.items())
 
     def save(self, path: str | Path, *, force: bool = False, model: str | None = None) -> Path:
         """Save the world in one file, from which `RecordedWorld.open` continues bit for bit.

@@ -21,15 +21,15 @@ from kinema.inference.frame_state import FrameState, Pair
 from kinema.models.dit import DiT, DiTInput, FrameCache
 from kinema.models.dit_model import DiTModel
 
-TOLD = "told"
-"""What a network knows of the frame that it predicts, where it was trained for it (`told_numbers`)."""
+WANTED = "wanted"
+"""What a network knows of the frame that it predicts, where it was trained for it (`wanted_numbers`)."""
 
 
-def told_numbers(numbers: Tensor, told: Tensor, hidden: Tensor) -> Tensor:
-    """[..., D + 2]: the entities' numbers [..., D] of the predicted frame where they are told [...], else zeros; whether they are;
+def wanted_numbers(numbers: Tensor, given: Tensor, hidden: Tensor) -> Tensor:
+    """[..., D + 2]: the entities' numbers [..., D] of the predicted frame where they are given [...], else zeros; whether they are;
     whether those of the frames before it are hidden [...]."""
-    told, hidden = (x[..., None].to(numbers.dtype).expand(*numbers.shape[:-1], 1) for x in (told, hidden))
-    return torch.cat([numbers * told, told, hidden], -1)
+    given, hidden = (x[..., None].to(numbers.dtype).expand(*numbers.shape[:-1], 1) for x in (given, hidden))
+    return torch.cat([numbers * given, given, hidden], -1)
 
 
 def _before(model: DiTModel, states: Sequence[FrameState]) -> tuple[Tensor, dict[str, Tensor]]:
@@ -43,8 +43,8 @@ def _before(model: DiTModel, states: Sequence[FrameState]) -> tuple[Tensor, dict
     known = {"action": torch.cat(actions, -1)}
     if "sensors" in model.config.network.known:
         known["sensors"] = torch.cat([state.tracks["sensors"] for state in recent], -1)
-    if TOLD in model.config.network.known:
-        known[TOLD] = video.new_zeros(len(video), model.config.network.known[TOLD])
+    if WANTED in model.config.network.known:
+        known[WANTED] = video.new_zeros(len(video), model.config.network.known[WANTED])
     return video, known
 
 
@@ -162,11 +162,11 @@ def paint_numbers(
     text: TextCondition | None = None,
 ) -> FrameState:
     """The last of the states as it would be with other numbers of the entities [B, D], its picture painted anew; of a model with
-    TOLD."""
+    WANTED."""
     last = states[-1]
     video, known = _before(model, [replace(state, acted=False) for state in states])
     yes = torch.ones(last.batch, device=model.device)
-    known[TOLD] = told_numbers(numbers.to(model.device), yes, 0 * yes)
+    known[WANTED] = wanted_numbers(numbers.to(model.device), yes, 0 * yes)
     given = FrameInput(
         noise=_noise_like(last.tracks["video"], seeds),
         context=video,
@@ -183,11 +183,11 @@ def paint_numbers(
 
 @torch.inference_mode()
 def read_numbers(model: DiTModel, video: Tensor, text: TextCondition | None = None) -> Tensor:
-    """All numbers [B, D] of frames [B, C, h, w], read off their latents alone; of a model with TOLD."""
+    """All numbers [B, D] of frames [B, C, h, w], read off their latents alone; of a model with WANTED."""
     network, count = model.network, len(video)
     sizes = network.config.known
     none = {name: torch.zeros(count, 1, numbers, device=video.device) for name, numbers in sizes.items()}
-    none[TOLD][..., -1] = 1.0
+    none[WANTED][..., -1] = 1.0
     still = video[:, None].to(network.frame_token.dtype)
     zero = torch.zeros(count, 1, device=video.device)
     inputs = DiTInput(

@@ -1,7 +1,7 @@
-"""Entities whose fields are numbers with names, as recordings of other environments have them; and questions about them.
+"""Entities whose fields are numbers with names, as recordings of other environments have them; questions about them, and changes.
 
-Understood are: what is there; where is X; what is X's FIELD, what is the FIELD of X; what is the FIELD, where one has it. A value
-is in the units of its recording.
+Understood are these questions: what is there; where is X; what is X's FIELD, what is the FIELD of X; what is the FIELD, where one
+has it. And these changes: set X's FIELD to N, set X.FIELD to N; move X to N N; move X by N N. Values are in the recording's units.
 """
 
 from __future__ import annotations
@@ -16,6 +16,8 @@ from kinema.simulation.questions import Answer
 Entities = Mapping[str, Mapping[str, float]]
 """Entity -> field -> number."""
 FORMS = ("what is there", "where is X", "what is X's FIELD")
+CHANGES = ("set X's FIELD to N", "move X to N N", "move X by N N")
+_NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:e[-+]?\d+)?"
 
 
 def entities_of(numbers: Mapping[str, float]) -> Entities:
@@ -67,6 +69,37 @@ def answer_from_numbers(question: str, entities: Entities) -> Answer:
     name, fields = _entity(wanted[0], entities)
     field = _near(wanted[1], tuple(fields), f"{name} has no {excerpt(wanted[1])!r}")
     return Answer(kind="what", value=fields[field], sentence=f"{name}'s {field} is {fields[field]:.4g}.")
+
+
+def change_from_text(text: str, entities: Entities) -> dict[str, float]:
+    """What a change makes of the entities.
+
+    Args:
+        text: Of one of CHANGES.
+        entities: What there is.
+
+    Returns:
+        New values by "entity.field".
+
+    Raises:
+        InputError: The change is not understood, or names an entity or a field that there is not.
+    """
+    plain = re.sub(r"[!.]+\s*$", "", " ".join(text.replace("’", "'").split()))
+    if (
+        match := re.fullmatch(rf"set (?:the )?(.+?)(?:'s |\.| )(\w+) (?:to|=) ({_NUMBER})", plain, re.IGNORECASE)
+    ) is not None:
+        name, fields = _entity(match[1], entities)
+        field = _near(match[2], tuple(fields), f"{name} has no {excerpt(match[2])!r}")
+        return {f"{name}.{field}": float(match[3])}
+    pattern = rf"move (?:the )?(.+?) (to|by) \(?({_NUMBER})(?:, ?| )({_NUMBER})\)?"
+    if (match := re.fullmatch(pattern, plain, re.IGNORECASE)) is not None:
+        name, fields = _entity(match[1], entities)
+        if not {"x", "y"} <= fields.keys():
+            raise InputError(f"where {name} is was not recorded with x and y; it has {', '.join(fields)}")
+        by = match[2].lower() == "by"
+        places = zip("xy", (float(match[3]), float(match[4])), strict=True)
+        return {f"{name}.{axis}": value + (fields[axis] if by else 0.0) for axis, value in places}
+    raise InputError(f"the change {excerpt(text)!r} is not understood; say: {'; '.join(CHANGES)}")
 
 
 def _entity(word: str, entities: Entities) -> tuple[str, Mapping[str, float]]:

@@ -22,7 +22,7 @@ from kinema.datasets.pictures import CELL_PX
 from kinema.devices import float32_default
 from kinema.envs.spaces import width
 from kinema.errors import InputError, OutputError
-from kinema.inference.dit_rollout import TOLD
+from kinema.inference.dit_rollout import WANTED
 from kinema.models.dit import SIZES, DiTConfig
 from kinema.models.dit_model import DiTModelConfig
 from kinema.models.hub import save, weights_folder
@@ -52,7 +52,7 @@ def config_for(data: Dataset, recordings: Recordings, recipe: WorldRecipe, name:
     about = data.about
     across, depth, heads = SIZES[recipe.size]
     numbers = {"action": width(about["action"]), **({"sensors": recordings.sensors} if recordings.sensors else {})}
-    told = {TOLD: len(recordings.entity_columns) + 2} if recordings.entity_columns and recipe.told_share else {}
+    wanted = {WANTED: len(recordings.entity_columns) + 2} if recordings.entity_columns and recipe.wanted_share else {}
     return DiTModelConfig(
         name=name,
         network=DiTConfig(
@@ -64,7 +64,7 @@ def config_for(data: Dataset, recordings: Recordings, recipe: WorldRecipe, name:
             causal=True,
             time_every=recipe.time_every,
             text_dim=0 if recordings.text is None else recordings.text[0].shape[-1],
-            known={track: recipe.context * count for track, count in numbers.items()} | told,
+            known={track: recipe.context * count for track, count in numbers.items()} | wanted,
             predicted={"reward": 1, "terminated": 1, **({"sensors": recordings.sensors} if recordings.sensors else {})},
         ),
         autoencoder=AUTOENCODER if recipe.autoencoder_share else recipe.autoencoder,

@@ -6,7 +6,7 @@ and from a part of the run on it is often what the network itself made of the tr
 sampling, Bengio et al. 2015), so that a rollout's own errors are nothing new.
 
 Where a recording has entities, some rows teach to change a world by them: what is asked for is then a frame from elsewhere in the
-episode, whose entities are told. And in some the numbers of the past are hidden, so that they are read off pictures.
+episode, whose entities are given. And in some the numbers of the past are hidden, so that they are read off pictures.
 
 Axes: B rows, T frames that are asked for, K frames of context before each, C channels, h x w latents, D numbers of a vector track.
 """
@@ -26,7 +26,7 @@ from kinema.autoencoder import VideoAutoencoder
 from kinema.datasets.lerobot import Dataset
 from kinema.diffusion.flow import draw_levels, mean_one, noise_to, squared_error
 from kinema.errors import InputError
-from kinema.inference.dit_rollout import TOLD, told_numbers
+from kinema.inference.dit_rollout import WANTED, wanted_numbers
 from kinema.models.dit import SIZES, DiTInput
 from kinema.text import default_encoder
 from kinema.training.dit_trainer import DiTRecipe, Estimator
@@ -68,11 +68,11 @@ class WorldRecipe(DiTRecipe):
     own_from: float = 0.35
     own_most: int = 8
     """How many times over, at most; few times are the most usual."""
-    told_share: float = 0.15
-    """Share of the rows that teach to paint a frame of which the entities are told; of recordings with entities. 0: none does."""
+    wanted_share: float = 0.15
+    """Share of the rows that teach to paint a frame of which the entities are given; of recordings with entities. 0: none does."""
     hidden_share: float = 0.1
     """Share of the rows in which the numbers of the past are hidden; of recordings with entities."""
-    before: ClassVar[Mapping[str, Any]] = {"told_share": 0.0, "hidden_share": 0.0}
+    before: ClassVar[Mapping[str, Any]] = {"wanted_share": 0.0, "hidden_share": 0.0}
     spread: float = 0.4
     """Of the change from one frame to the next, in units of the latents; it is what noise is scaled to."""
     autoencoder: str = "codec-8x8"
@@ -85,9 +85,9 @@ class WorldRecipe(DiTRecipe):
             raise InputError(f"size {self.size!r}: expected one of {', '.join(SIZES)}")
         if self.context < 1 or self.frames < 1:
             raise InputError(f"{self.frames} frames with {self.context} before each: expected at least 1 of both")
-        if min(self.told_share, self.hidden_share) < 0 or self.told_share + self.hidden_share > 1:
+        if min(self.wanted_share, self.hidden_share) < 0 or self.wanted_share + self.hidden_share > 1:
             raise InputError(
-                f"told_share {self.told_share} and hidden_share {self.hidden_share}: expected shares of 1 together at most"
+                f"wanted_share {self.wanted_share} and hidden_share {self.hidden_share}: expected shares of 1 together at most"
             )
 
 
@@ -245,7 +245,7 @@ class WorldBatch:
     of the T frames, and text."""
 
     tracks: dict[str, Tensor]
-    asked: dict[str, Tensor]
+    targets: dict[str, Tensor]
     level: Tensor
     noise: Tensor
     past: Tensor
@@ -256,8 +256,8 @@ class WorldBatch:
     """[B, 1, 1], by which errors of what happens count: 0 where what is asked for does not follow. Its mean over the batch is 1."""
     time_s: Tensor
     spread: float
-    told: Tensor | None = None
-    """[B, T, D + 2] (`kinema.inference.dit_rollout.told_numbers`)."""
+    wanted: Tensor | None = None
+    """[B, T, D + 2] (`kinema.inference.dit_rollout.wanted_numbers`)."""
     text: Tensor | None = None
     text_mask: Tensor | None = None
 
@@ -267,7 +267,7 @@ class WorldBatch:
 
     def clean(self) -> Tensor:
         """The change [B, T, C, h, w] from the frame before as it is shown, in units of the spread."""
-        return (self.asked["video"] - self.past[:, self.before - 1 : -1]) / self.spread
+        return (self.targets["video"] - self.past[:, self.before - 1 : -1]) / self.spread
 
     def given(self, level: Tensor) -> DiTInput:
         """What the network reads, at these levels."""
@@ -278,7 +278,7 @@ class WorldBatch:
             level=level,
             time_s=self.time_s,
             context=contexts(self.past, self.before),
-            vectors=vectors if self.told is None else vectors | {TOLD: self.told},
+            vectors=vectors if self.wanted is None else vectors | {WANTED: self.wanted},
             text=self.text,
             text_mask=self.text_mask,
         )
@@ -302,14 +302,14 @@ def draw_world_batch(
     if not recordings.sensors:
         del tracks["sensors"]
     video, k = tracks["video"], recipe.context
-    asked = {name: x[:, k:] for name, x in tracks.items() if name != "action"}
-    lives, told = torch.ones(b, 1, 1), None
-    if recordings.entity_columns and recipe.told_share:
+    targets = {name: x[:, k:] for name, x in tracks.items() if name != "action"}
+    lives, wanted = torch.ones(b, 1, 1), None
+    if recordings.entity_columns and recipe.wanted_share:
         kind = torch.rand(b, generator=generator)
-        jumps, hidden = kind < recipe.told_share, kind > 1 - recipe.hidden_share
+        jumps, hidden = kind < recipe.wanted_share, kind > 1 - recipe.hidden_share
         others = recordings.windows(recordings.elsewhere(rng, places, t), t, 0)
-        asked = {name: torch.where(jumps.view(-1, *[1] * (x.dim() - 1)), others[name], x) for name, x in asked.items()}
-        told = told_numbers(asked["sensors"][..., recordings.entity_columns], jumps[:, None], hidden[:, None])
+        targets = {name: torch.where(jumps.view(-1, *[1] * (x.dim() - 1)), others[name], x) for name, x in targets.items()}
+        wanted = wanted_numbers(targets["sensors"][..., recordings.entity_columns], jumps[:, None], hidden[:, None])
         for name, unknown in (("action", jumps), ("sensors", hidden)):
             tracks[name] = torch.where(unknown[:, None, None], 0.0, tracks[name])
         lives = (~jumps).float()[:, None, None] if not jumps.all() else lives
@@ -317,14 +317,14 @@ def draw_world_batch(
     text = mask = None
     if recordings.text is not None:
         text, mask = recordings.text[0][task][rows].to(device), recordings.text[1][task][rows].to(device)
-    changed = ((asked["video"] - video[:, k - 1 : -1]).abs() > MOVED).any(2, keepdim=True)
+    changed = ((targets["video"] - video[:, k - 1 : -1]).abs() > MOVED).any(2, keepdim=True)
     level, noise = draw_levels((b, t), generator), torch.randn(b, t, *video.shape[2:], generator=generator)
     past = video + rough * torch.randn(video.shape, generator=generator)
     return WorldBatch(
         tracks={name: x[rows].to(device) for name, x in tracks.items()},
-        asked={name: x[rows].to(device) for name, x in asked.items()},
+        targets={name: x[rows].to(device) for name, x in targets.items()},
         lives=mean_one(lives)[rows].to(device),
-        told=None if told is None else told[rows].to(device),
+        wanted=None if wanted is None else wanted[rows].to(device),
         level=level[rows].to(device),
         noise=noise[rows].to(device),
         past=past[rows].to(device),
@@ -351,7 +351,7 @@ def world_losses(network: Estimator, batch: WorldBatch) -> dict[str, Tensor]:
     losses = {"video": squared_error(made["video"], clean, batch.weight)}
     for name, weight in VECTOR_WEIGHTS.items():
         if name in made:
-            losses[name] = weight * squared_error(made[name], batch.asked[name], batch.lives)
+            losses[name] = weight * squared_error(made[name], batch.targets[name], batch.lives)
     return losses
 
 

@@ -18,7 +18,7 @@ from torch import Tensor
 from kinema.autoencoder import to_uint8
 from kinema.canvas.canvas import TextCondition
 from kinema.diffusion.seeds import row_seeds
-from kinema.inference.dit_rollout import TOLD, paint_numbers, predict_frame, read_numbers, remember
+from kinema.inference.dit_rollout import WANTED, paint_numbers, predict_frame, read_numbers, remember
 from kinema.inference.frame_state import FrameState
 from kinema.inference.rollout import split_frames
 from kinema.media.contact_sheet import contact_sheet
@@ -121,7 +121,7 @@ def evaluate(
     """Held-back stretches: some frames known, the rest stepped with the true actions. Errors on changed pixels after some frames,
     those of copying the last known picture, and the ratio of both; how much larger the error is with the actions of another
     stretch ("action_following", 1 - error / error with those); how near pictures of told numbers are, and numbers that are read off
-    pictures (`told_figures`); and a contact sheet of truth and rollout.
+    pictures (`painted_figures`); and a contact sheet of truth and rollout.
 
     "ends" is the number of frames in these stretches in which an episode terminated, "rewards" that of frames with a reward; AUROC
     of either is only there where at least LEAST_ENDS frames had one and did not: a share of right frames would be near 1 for a
@@ -133,7 +133,7 @@ def evaluate(
     for after in (one for one in SHOWN if one <= ahead):
         error, copied = (changed_error(x, truth[:, after - 1], last) for x in (made[:, after - 1], last))
         figures |= {f"error_{after}": error, f"copy_{after}": copied, f"ratio_{after}": error / copied}
-    figures |= entity_ratios(model.config, rolled) | told_figures(model, rolled)
+    figures |= entity_ratios(model.config, rolled) | painted_figures(model, rolled)
     errors_px = [changed_error(x[:, -1], truth[:, -1], last) for x in (made, rolled.astray)]
     figures["action_following"] = 1 - errors_px[0] / errors_px[1]
     rewards = torch.stack([state.tracks["reward"][:, 0] for state in rolled.states], 1)
@@ -170,11 +170,11 @@ def entity_ratios(config: DiTModelConfig, rolled: Rollouts) -> dict[str, float]:
     return ratios
 
 
-def told_figures(model: DiTModel, rolled: Rollouts) -> dict[str, float]:
-    """ "told_N": the last known picture painted anew with the entities' numbers of N frames later: its error on the pixels that
+def painted_figures(model: DiTModel, rolled: Rollouts) -> dict[str, float]:
+    """ "painted_N": the last known picture painted anew with the entities' numbers of N frames later: its error on the pixels that
     changed, as a share of that of leaving the picture as it is. "read": the error of those numbers read off true pictures, in units
     of their spread, so that 1 is that of always saying the mean. {} for a model that was not trained for either."""
-    if TOLD not in model.config.network.known:
+    if WANTED not in model.config.network.known:
         return {}
     figures, columns, known, tracks = dict[str, float](), model.config.entity_columns, rolled.known, rolled.tracks
     states = split_frames({name: x[:, :known] for name, x in tracks.items()}, 0.0, model.config.fps)
@@ -183,7 +183,7 @@ def told_figures(model: DiTModel, rolled: Rollouts) -> dict[str, float]:
         painted = paint_numbers(model, states, numbers, seeds=seeds, text=rolled.text)
         made = _pictures(model, painted.tracks["video"][:, None])[:, 0]
         error, copied = (changed_error(x, rolled.truth[:, after - 1], rolled.last) for x in (made, rolled.last))
-        figures[f"told_{after}"] = error / copied
+        figures[f"painted_{after}"] = error / copied
     latents, true = (tracks[name][:, known::8].flatten(0, 1).float() for name in ("video", "sensors"))
     text = rolled.text and rolled.text.repeated(len(latents) // len(rolled.last))
     read = read_numbers(model, latents, text)

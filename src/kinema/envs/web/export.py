@@ -28,7 +28,7 @@ from kinema.envs.web.controls import web_controls
 from kinema.envs.web.graphs import StepShapes, write_graphs
 from kinema.envs.web.runtime import PACKAGE, read_runtime
 from kinema.errors import InputError, OutputError
-from kinema.inference.dit_rollout import TOLD
+from kinema.inference.dit_rollout import WANTED
 from kinema.inference.rollout import task_condition
 from kinema.models.dit_model import DiTModel
 from kinema.models.hub import CARD, find
@@ -186,7 +186,7 @@ def _beginnings(model: DiTModel, data: Pack) -> tuple[dict[str, torch.Tensor], N
     rows = rows[torch.linspace(0, len(rows) - 1, min(len(rows), MOST_BEGINNINGS)).round().long()]
     chosen = {name: x[rows] for name, x in starts.items()} | {"task": task[rows]}
     data.add("video", chosen["video"].numpy().astype(np.float16))
-    for name in (one for one in config.network.known if one != TOLD):
+    for name in (one for one in config.network.known if one != WANTED):
         data.add(name, chosen[name].numpy().astype(np.float32))
     # `kinema.inference.dit_rollout.remember` passes recorded frames through the network from this noise.
     noise = torch.randn(1, *chosen["video"].shape[2:], generator=torch.Generator().manual_seed(0))
@@ -257,7 +257,7 @@ def _step(model: DiTModel, shapes: StepShapes) -> dict[str, Any]:
     return {
         "inputs": {name: list(shape) for name, shape in shapes.inputs.items()},
         "pairs": shapes.pairs,
-        "known": [name for name in network.known if name != TOLD],
+        "known": [name for name in network.known if name != WANTED],
         "predicted": network.predicted,
         "text": bool(network.text_dim),
     }

@@ -26,7 +26,7 @@ from torch import Tensor, nn
 
 from kinema.autoencoder import Autoencoder
 from kinema.errors import InputError
-from kinema.inference.dit_rollout import TOLD, FrameInput, denoise_frame
+from kinema.inference.dit_rollout import WANTED, FrameInput, denoise_frame
 from kinema.models.dit import FrameCache
 from kinema.models.dit_model import DiTModel
 
@@ -63,7 +63,7 @@ def step_shapes(model: DiTModel) -> StepShapes:
         inputs={
             "noise": (1, network.channels, high, wide),
             "context": (1, network.context, network.channels, high, wide),
-            **{name: (1, numbers) for name, numbers in network.known.items() if name != TOLD},
+            **{name: (1, numbers) for name, numbers in network.known.items() if name != WANTED},
             **({"ring_s": (1, config.frames), "ring_bias": (config.frames,)} if pairs else {}),
             **dict.fromkeys(names, ring),
         },
@@ -97,7 +97,7 @@ class ExportedStep(nn.Module):
             noise=inputs["noise"],
             context=inputs["context"],
             known={
-                name: torch.zeros(1, numbers) if name == TOLD else inputs[name]
+                name: torch.zeros(1, numbers) if name == WANTED else inputs[name]
                 for name, numbers in self.network.config.known.items()
             },
             time_s=torch.zeros(1, 1),

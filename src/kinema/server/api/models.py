@@ -21,6 +21,7 @@ from kinema.engines.registry import ModelEntry
 from kinema.envs.controls import action_controls
 from kinema.errors import ApiError, InputError
 from kinema.inference import limits
+from kinema.inference.dit_rollout import WANTED
 from kinema.inference.editing import EDIT_STRENGTH
 from kinema.models.dit_model import DiTModelConfig
 from kinema.models.hub import CARD, CONFIG, WEIGHTS, find, read_slot_config
@@ -62,12 +63,14 @@ class Vocabulary(BaseModel):
 
 
 class RecordedDetails(BaseModel):
-    """What a recorded world is: the environment that was recorded, its frames a second, its tasks, and how it is acted in."""
+    """What a recorded world is: the environment that was recorded, its frames a second, its tasks, how it is acted in, and
+    whether it can be changed by its entities."""
 
     env: str
     fps: float
     tasks: list[str]
     controls: WorldControls
+    changes: bool = False
 
 
 class Refusal(BaseModel):
@@ -178,7 +181,7 @@ def _recorded_shown(entry: ModelEntry, config: DiTModelConfig) -> ModelInfo:
         max_side=max(wide, high), max_seconds=0.0, edit_strength=EDIT_STRENGTH, parameters=parameters(folder), world=True,
         recorded=RecordedDetails(
             env=str(world.get("env") or ""), fps=fps, tasks=[task for task in world["tasks"] if task],
-            controls=WorldControls.model_validate(action_controls(world)),
+            controls=WorldControls.model_validate(action_controls(world)), changes=WANTED in config.network.known,
         ),
         card=card.read_text(encoding="utf-8", errors="replace") if card.is_file() else "", lacks=[],
         vocabulary=Vocabulary(kinds=[], colors=[], words=[], verbs=[], examples=[]),

@@ -332,7 +332,8 @@ async def step_world(on: Writable, given: Annotated[StepWorld, Depends(StepWorld
 
 @router.post("/{id}/edit", summary="Change a world by words")
 async def edit_world(on: Writable, given: Annotated[EditWorld, Depends(EditWorld.read)]) -> ChangedWorld:
-    on.session.check_state()
+    if on.session.meta.controls is not None:
+        await on.manager.branch_with_entities(on.session)
     on.services.check_prompt(given.text)
     return await on.change(["edit", given.text])
 

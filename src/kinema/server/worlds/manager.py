@@ -301,12 +301,19 @@ class WorldManager:
         assert isinstance(world, World)
         return world
 
+    async def branch_with_entities(self, session: WorldSession) -> RecordedWorld | None:
+        """`private_branch` of a recorded world; None: of another one. ApiError for a recorded world without entities."""
+        if session.meta.controls is None:
+            return None
+        recorded = await self.private_branch(session)
+        assert isinstance(recorded, RecordedWorld)
+        if not recorded.entities:
+            session.check_state()
+        return recorded
+
     async def ask(self, session: WorldSession, question: str) -> Answer:
-        if session.meta.controls is not None:
-            recorded = await self.private_branch(session)
-            assert isinstance(recorded, RecordedWorld)
-            if not recorded.entities:
-                session.check_state()
+        recorded = await self.branch_with_entities(session)
+        if recorded is not None:
             return await self.executor.run(lambda: recorded.ask(question))
         world = await self.branch_with_state(session)
         return await self.executor.run(

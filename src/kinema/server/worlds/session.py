@@ -65,6 +65,8 @@ def _perform_recorded(world: RecordedWorld, command: Command, *, picture: bool) 
         case ["step", action]:
             world.go(world.idle if action is None else action_from_json(world.action_spec, action))
             return world.frame if picture else None
+        case ["edit", str(text)]:
+            return world.edit(text)
         case ["rewind", frames]:
             return world.rewind(frames)
     raise InputError(NO_STATE)

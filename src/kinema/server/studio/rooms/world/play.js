@@ -90,7 +90,8 @@ export function Play({ first }) {
       </div>
       <div class="stack" style=${{ gap: "20px" }}>
         ${!world.state && html`<${Recorded} world=${world} entities=${now.entities} />`}
-        ${!world.state && Object.keys(world.entities ?? {}).length > 0 && html`<${Talk} world=${world} entities=${world.entities} />`}
+        ${!world.state && Object.keys(world.entities ?? {}).length > 0 && html`<${Talk} world=${world} entities=${world.entities}
+          changes=${Boolean(modelNamed(world.model)?.kinema.recorded?.changes)} onChange=${take} />`}
         ${world.state && html`<section class="panel stack" aria-label="What is there"><h2>What is there</h2>
           <${Things} things=${things} slot=${slot} setSlot=${setSlot} />
           ${thing && html`<${Inspector} thing=${thing} onMove=${(x, y) => moveThing(thing.slot, x, y)} />`}

@@ -1,6 +1,7 @@
 /** Questions to a world and changes to it, in words; and what would have been otherwise. */
 import { html, useState } from "../../ui.js";
 import { worlds } from "../../api.js";
+import { trim } from "../../format.js";
 import { Button, NumberField, Note } from "../../components/basics.js";
 
 const LONGEST_SINCE = 128;
@@ -10,9 +11,10 @@ const QUESTION = /\?\s*$|^(where|how|what|is|are|did|do|does|when|will|which|who
  * @param {Object} props
  * @param {(world: Object) => void} [props.onChange] told of a change
  * @param {Object[]} [props.things] of a world that can be changed
- * @param {Object<string, Object>} [props.entities] of a recorded world, which can only be asked
+ * @param {Object<string, Object>} [props.entities] of a recorded world
+ * @param {boolean} [props.changes] whether it can be changed, not only asked
  */
-export function Talk({ world, onChange, things = [], entities }) {
+export function Talk({ world, onChange, things = [], entities, changes = !entities }) {
   const [text, setText] = useState("");
   const [log, setLog] = useState([]);
   const [busy, setBusy] = useState(false);
@@ -23,7 +25,7 @@ export function Talk({ world, onChange, things = [], entities }) {
     setBusy(true);
     try {
       let answer;
-      if (entities || QUESTION.test(said)) answer = (await worlds.ask(world.id, said)).text;
+      if (!changes || QUESTION.test(said)) answer = (await worlds.ask(world.id, said)).text;
       else {
         const done = await worlds.edit(world.id, said);
         answer = done.understood;
@@ -36,11 +38,13 @@ export function Talk({ world, onChange, things = [], entities }) {
     }
     setBusy(false);
   };
-  const name = entities && Object.keys(entities)[0];
-  const examples = entities ? ["what is there?", `where is the ${name}?`] : [`where is the ${one}?`, "what will happen next?", `move the ${one} left`, `push the ${one} right hard`, "add a blue box on the right", "change the background to snow"];
-  return html`<section class="panel talk" aria-label=${entities ? "Ask" : "Ask and change"}>
-    <h2>${entities ? "Ask" : "Ask, or change something"}</h2>
-    <form onSubmit=${say}><input type="text" aria-label=${entities ? "A question" : "A question or a change"} placeholder=${`where is the ${name ?? one}?`}
+  const [name, fields] = Object.entries(entities ?? {})[0] ?? [];
+  const field = fields && Object.keys(fields)[0];
+  const set = changes && name ? [`set the ${name}'s ${field} to ${trim(fields[field])}`] : [];
+  const examples = entities ? ["what is there?", `where is the ${name}?`, ...set] : [`where is the ${one}?`, "what will happen next?", `move the ${one} left`, `push the ${one} right hard`, "add a blue box on the right", "change the background to snow"];
+  return html`<section class="panel talk" aria-label=${changes ? "Ask and change" : "Ask"}>
+    <h2>${changes ? "Ask, or change something" : "Ask"}</h2>
+    <form onSubmit=${say}><input type="text" aria-label=${changes ? "A question or a change" : "A question"} placeholder=${`where is the ${name ?? one}?`}
       value=${text} onInput=${(event) => setText(event.currentTarget.value)} data-testid="talk" />
       <button class="button primary" type="submit" disabled=${!text.trim() || busy} data-testid="say">Say</button></form>
     <div class="chips" role="group" aria-label="Examples">${examples.map((example) => html`<button type="button"

@@ -1,0 +1,155 @@
+"""Recorded worlds changed by their entities: what rows teach it, and what a change does."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from tests.envs.web_worlds import lively
+from tests.server.recorded_worlds import RECIPE, cart_entities
+
+from kinema.autoencoder import load_autoencoder
+from kinema.datasets.lerobot import Dataset
+from kinema.datasets.recorder import record
+from kinema.envs.recorded import RecordedWorld
+from kinema.errors import InputError
+from kinema.inference.dit_rollout import WANTED, read_numbers
+from kinema.models.hub import weights_folder
+from kinema.simulation.entity_numbers import change_from_text
+from kinema.training.checkpoint import KEYS, save_checkpoint
+from kinema.training.dit_trainer import recipe_of_run
+from kinema.training.recorded_world import train_world
+from kinema.training.recordings import Recordings, WorldBatch, WorldRecipe, draw_world_batch, world_losses
+
+BALL = {"ball": {"x": 3.0, "y": 1.25}, "the paddle": {"x": 2.0}, "game": {"score": 2.0}}
+
+
+@pytest.fixture(scope="module")
+def recorded(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("changed") / "cart"
+    record("CartPole-v1", folder, episodes_wanted=4, size=(32, 48), entities=cart_entities)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def world(recorded: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return train_world(recorded, out=tmp_path_factory.mktemp("run"), steps=2, recipe=RECIPE)
+
+
+@pytest.fixture(scope="module")
+def batch(recorded: Path) -> WorldBatch:
+    """One in which some rows are told what is asked for, and of some others the numbers are hidden."""
+    recordings = Recordings(Dataset.open(recorded), load_autoencoder(weights_folder() / "codec-8x8"), None)
+    recipe = replace(RECIPE, batch=12, wanted_share=0.4, hidden_share=0.3)
+    return draw_world_batch(recordings, recipe, 0, torch.device("cpu"))
+
+
+def test_rows_tell_the_entities_of_a_frame_from_elsewhere(batch: WorldBatch) -> None:
+    assert batch.wanted is not None and batch.wanted.shape[-1] == 2 + 2
+    told, hidden = batch.wanted[:, :, -2] > 0, batch.wanted[:, :, -1] > 0
+    rows, blind, plain = (x[:, 0].nonzero()[:, 0].tolist() for x in (told, hidden, ~told & ~hidden))
+    assert rows and blind and plain and not (told & hidden).any()
+    given = batch.given(batch.level)
+    assert torch.equal(given.vectors[WANTED], batch.wanted)
+    assert torch.equal(batch.wanted[rows][..., :-2], batch.targets["sensors"][rows][..., 4:]), "the last two are entities"
+    assert not batch.wanted[plain].any() and not batch.wanted[blind][..., :-2].any()
+    follows = batch.tracks["video"][:, batch.before :]
+    assert torch.equal(batch.targets["video"][plain + blind], follows[plain + blind])
+    assert not torch.equal(batch.targets["video"][rows], follows[rows])
+    assert not batch.tracks["action"][rows].any() and batch.tracks["action"][plain].any()
+    assert not batch.tracks["sensors"][blind].any() and batch.tracks["sensors"][rows].any()
+    whole = batch.past[:, batch.before - 1 : -1] + batch.spread * batch.clean()
+    torch.testing.assert_close(whole, batch.targets["video"], msg="what is asked for is the change from the frame shown")
+
+
+def test_what_happens_is_not_learned_from_frames_that_do_not_follow(batch: WorldBatch) -> None:
+    assert batch.wanted is not None
+    jumps = batch.wanted[:, 0, -2] > 0
+    answers = {name: x.clone() for name, x in batch.targets.items()}
+    answers["video"] = batch.clean()
+    true = world_losses(lambda given: answers, batch)
+    assert all(float(x) < 1e-8 for x in true.values())
+    answers["reward"][jumps] += 1
+    assert torch.equal(world_losses(lambda given: answers, batch)["reward"], true["reward"])
+    answers["reward"][~jumps] += 1
+    assert world_losses(lambda given: answers, batch)["reward"] == pytest.approx(1.0)
+
+
+def test_a_change_holds_and_the_world_goes_on_from_it(world: Path, tmp_path: Path) -> None:
+    model = lively(world)
+    changed, plain = RecordedWorld(model, seed=3), RecordedWorld(model, seed=3)
+    for one in (changed, plain):
+        one.go(1)
+    other, before, x = changed.branch(), changed.frame, changed.entities["cart"]["x"]
+    angle = changed.entities["pole"]["angle"]
+    assert changed.edit("set the cart's x to 0.25") == f"cart.x {x:.4g} -> 0.25"
+    assert changed.entities["cart"]["x"] == pytest.approx(0.25, abs=1e-5)
+    assert changed.entities["pole"]["angle"] == pytest.approx(angle, abs=1e-5), "what is not named stays"
+    assert not np.array_equal(changed.frame, before) and np.array_equal(other.frame, before)
+    again = other.branch()
+    again.edit("set the cart's x to 0.25")
+    assert np.array_equal(again.frame, changed.frame)
+    assert changed.time_s == plain.time_s and changed.past_frames == 0
+    path = changed.save(tmp_path / "w.world")
+    opened = RecordedWorld.open(path, model=model)
+    assert np.array_equal(opened.go(0).frame, changed.go(0).frame)
+    assert not np.array_equal(changed.frame, plain.go(0).frame)
+    assert np.array_equal(other.go(0).frame, plain.frame), "a branch from before knows nothing of it"
+
+
+def test_earlier_frames_are_shifted_alike_so_that_what_moves_goes_on_moving(world: Path) -> None:
+    one = RecordedWorld(lively(world), seed=3)
+    for action in (1, 1, 0):
+        one.go(action)
+    frames = one.model.config.network.context
+    xs = [float(state.tracks["sensors"][0, 4]) for state in one._frame_states[-frames:]]
+    one.edit("set cart.x to 0.2")
+    after = [float(state.tracks["sensors"][0, 4]) for state in one._frame_states]
+    assert len(after) == frames
+    np.testing.assert_allclose(np.diff(after), np.diff(xs), atol=1e-4)
+
+
+def test_what_cannot_be_changed_is_said_in_one_line(world: Path) -> None:
+    model = lively(world)
+    one = RecordedWorld(model, seed=3)
+    before = one.frame
+    for text, told in (
+        ("set the cart's x to 1e9", "is far from all that was recorded; expected -"), ("set the cart's z to 1", "cart has no 'z'"),
+        ("set the dog's x to 1", "there is no 'dog'; expected one of cart, pole"),
+        ("jump", "not understood; say: set X's FIELD to N"),
+        ("move the cart to 1 2", "was not recorded with x and y; it has x"), ("set the cart's x to nan", "not understood"),
+    ):  # fmt: skip
+        with pytest.raises(InputError) as refused:
+            one.edit(text)
+        assert told in str(refused.value) and "\n" not in str(refused.value), refused.value
+    assert np.array_equal(one.frame, before)
+    known = {name: numbers for name, numbers in model.config.network.known.items() if name != WANTED}
+    model.config = replace(model.config, network=replace(model.config.network, known=known))
+    with pytest.raises(InputError, match="train it again"):
+        one.edit("set the cart's x to 0.2")
+
+
+def test_numbers_are_read_off_pictures_alone(world: Path) -> None:
+    model = lively(world)
+    one = RecordedWorld(model, seed=3)
+    latents = one._frame_states[-1].tracks["video"].float()
+    read = read_numbers(model, torch.cat([latents, latents + 1]))
+    torch.testing.assert_close(read[:1], read_numbers(model, latents))
+    assert read.shape == (2, 6) and (read[0] - read[1]).abs().max() > 0.01
+
+
+def test_a_run_from_before_goes_on_as_it_was(tmp_path: Path) -> None:
+    recipe = {name: value for name, value in vars(RECIPE).items() if name not in ("wanted_share", "hidden_share")}
+    save_checkpoint(tmp_path, dict.fromkeys(KEYS, 0) | {"recipe": recipe})
+    assert recipe_of_run(WorldRecipe, tmp_path).wanted_share == 0.0 and WorldRecipe().wanted_share > 0
+
+
+def test_changes_in_words() -> None:
+    for text in ("set the ball's x to 4.5", "Set ball.x to 4.5.", "set ball x = 4.5"):
+        assert change_from_text(text, BALL) == {"ball.x": 4.5}
+    assert change_from_text("move the ball to -1 .5", BALL) == {"ball.x": -1.0, "ball.y": 0.5}
+    assert change_from_text("move the ball by (1, -1e0)", BALL) == {"ball.x": 4.0, "ball.y": 0.25}
+    assert change_from_text("set the paddle's x to 3", BALL) == {"the paddle.x": 3.0}
