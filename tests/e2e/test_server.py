@@ -6,15 +6,13 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import httpx
 import numpy as np
 import pytest
-from tests.e2e.conftest import Running, start, stop
+from tests.e2e.conftest import Running, start, stop, until
 
 from kinema.cli.main import main
 from kinema.media import Clip
@@ -22,17 +20,10 @@ from kinema.media import Clip
 QUICK = {"fps": 8, "seed": 3, "steps": 2, "seconds": 0.25}
 
 
-@pytest.fixture
-def own(tmp_path: Path) -> Iterator[Running]:
-    """A server of this test alone."""
-    running = start(tmp_path / "data")
-    yield running
-    if running.process.poll() is None:
-        stop(running)
-
-
-def test_killed_and_started_again_it_loses_nothing(own: Running) -> None:
-    """kill -9 with ten jobs accepted: after a new start all are made, each once."""
+def test_killed_or_stopped_and_started_again_it_loses_nothing(tmp_path: Path) -> None:
+    """kill -9 with ten jobs accepted: after a new start all are made, each once. SIGTERM: exit code 0, the job in hand is back in
+    the queue, workers are gone."""
+    own = start(tmp_path / "data")
     with own.http() as client:
         ids = [client.post("/v1/videos", json={"prompt": f"a red ball {i}", **QUICK}).json()["id"] for i in range(10)]
     own.process.kill()
@@ -44,36 +35,28 @@ def test_killed_and_started_again_it_loses_nothing(own: Running) -> None:
             assert len(list((own.data / "videos" / id).iterdir())) == 1
         with again.http() as client:
             usage = client.get("/v1/usage").json()
-        assert usage["quota"]["reserved"] == 0 and usage["quota"]["used"] == 10 * 128 * 128 * 0.25
-        assert not list((own.data / "work").iterdir())
-    finally:
+            assert usage["quota"]["reserved"] == 0 and usage["quota"]["used"] == 10 * 128 * 128 * 0.25
+            assert not list((own.data / "work").iterdir())
+            long = client.post("/v1/videos", json={"prompt": "a red ball", "seconds": 8, "steps": 200}).json()["id"]
+            until(lambda: client.get(f"/v1/videos/{long}").json()["status"] == "in_progress")
         assert stop(again) == 0
+        assert '"worker stopped"' in again.log.read_text()
+        again = start(own.data, key=own.key)
+        with again.http() as client:
+            assert client.get(f"/v1/videos/{long}").json()["status"] in ("queued", "in_progress")
+            assert client.post(f"/v1/videos/{long}/cancel").status_code == 200
+        assert again.wait(long)["error"] == {"code": "cancelled", "message": "cancelled by its owner"}
+    finally:
+        if again.process.poll() is None:
+            stop(again)
 
 
-def test_a_killed_worker_is_replaced(own: Running) -> None:
-    with own.http() as client:
+def test_a_killed_worker_is_replaced(server: Running) -> None:
+    with server.http() as client:
         ids = [client.post("/v1/videos", json={"prompt": "a star", **QUICK}).json()["id"] for _ in range(3)]
-    children = subprocess.run(["pgrep", "-P", str(own.process.pid)], capture_output=True, text=True, check=True)
+    children = subprocess.run(["pgrep", "-P", str(server.process.pid)], capture_output=True, text=True, check=True)
     os.kill(int(children.stdout.split()[0]), signal.SIGKILL)
-    assert [own.wait(id)["status"] for id in ids] == ["completed"] * 3
-
-
-def test_sigterm_drains_the_server(own: Running) -> None:
-    """SIGTERM: exit code 0, the job in hand back in the queue, workers gone."""
-    with own.http() as client:
-        body = {"prompt": "a red ball", "seconds": 8, "steps": 200}
-        id = client.post("/v1/videos", json=body).json()["id"]
-        end = time.monotonic() + 60
-        while client.get(f"/v1/videos/{id}").json()["status"] != "in_progress" and time.monotonic() < end:
-            time.sleep(0.05)
-    assert stop(own) == 0
-    assert '"worker stopped"' in own.log.read_text()
-    again = start(own.data, key=own.key)
-    with again.http() as client:
-        assert client.get(f"/v1/videos/{id}").json()["status"] in ("queued", "in_progress")
-        assert client.post(f"/v1/videos/{id}/cancel").status_code == 200
-    assert again.wait(id)["error"] == {"code": "cancelled", "message": "cancelled by its owner"}
-    stop(again)
+    assert [server.wait(id)["status"] for id in ids] == ["completed"] * 3
 
 
 def test_a_server_that_is_stopped_while_it_starts_ends(tmp_path: Path) -> None:
