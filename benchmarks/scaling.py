@@ -6,9 +6,11 @@ the last steps, is fitted by
 
     error(N, D) = E + A / N^a + B / D^b        (Hoffmann et al. 2022)
 
-N: parameters; D: clips seen, with repetition; C, the arithmetic, is what the passes take. The fit says what a sixth, larger
-network will reach; that is written to OUT/prediction.json before it is trained, and never changed. Then each network films held-out
-captions, and the Playground's parser says whether exactly the cast of the text is in at least half of the pictures.
+N: parameters; D: clips seen, with repetition; C, the arithmetic, is what the passes take. The first half of
+the moments of each run is left out, when weights are far from anything. The fit says what the next larger network will reach; that
+is written to OUT/prediction-SIZE.json before it is trained, and never changed; then the one after it. At the end each network films
+held-out captions, and the Playground's parser says what is in at least half of the pictures: exactly the cast of the text, how
+much of it, or at least something of its colors.
 
 What exists in OUT is used again, and a run that was killed goes on. --write puts the figures into docs/measurements/scaling.md and
 the plot into docs/pictures/.
@@ -26,6 +28,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from benchmarks.autoencoder import machine
 from benchmarks.first_light import ROOT, cast_of, interval
@@ -43,6 +46,7 @@ from kinema.models.dit_model import DiTModel
 from kinema.models.hub import weights_folder
 from kinema.playground import simulate, tiny
 from kinema.playground.episode import Episode
+from kinema.playground.parser import parse_clip
 from kinema.playground.renderer import render_scene
 from kinema.text import default_encoder
 from kinema.training.dit_trainer import DiTTrainer
@@ -54,10 +58,10 @@ from kinema.types import Frames
 
 SIZES = {"0.16M": (32, 3, 2), "0.28M": (48, 3, 3), "0.57M": (64, 4, 4), "1.1M": (96, 4, 4), "2.2M": (128, 5, 4)}
 """Width, depth and heads of the networks that the fit sees."""
-NEXT = {"5.3M": (192, 6, 6)}
-"""The network that is predicted."""
-POINTS = 8
-"""Moments of a run at which the error is measured, each later by the square root of two."""
+NEXT = {"5.3M": (192, 6, 6), "9.1M": (256, 6, 8)}
+"""Networks that are predicted, each by all before it."""
+POINTS, FITTED = 8, 4
+"""Moments of a run at which the error is measured, each later by the square root of two, and how many of the last are fitted."""
 HELD_OUT_BATCHES, FPS, FRAMES, SIDE = 16, 8.0, 24, 64
 TRIALS, STEPS, GUIDANCE = 48, 16, 3.0
 FIRST_TRIAL = 50_000_000
@@ -222,8 +226,8 @@ def fit(points: Iterable[Point]) -> Law:
                     value.backward()  # type: ignore[no-untyped-call]
                     return value
 
-                descent.step(loss)
-                value = float(loss())
+                descent.step(loss)  # type: ignore[no-untyped-call]
+                value = float(loss().detach())
                 if math.isfinite(value) and (best is None or value < best[0]):
                     best = value, x.detach().clone()
     assert best is not None
@@ -233,12 +237,12 @@ def fit(points: Iterable[Point]) -> Law:
 
 def predicted(out: Path, points: list[Point], parameters: int, clips: int, size: str) -> dict[str, Any]:
     """What the law says of the next network, written down before it is trained; what was written stays."""
-    path = out / "prediction.json"
+    path = out / f"prediction-{size}.json"
     if not path.exists():
         if (out / size).exists():
             raise SystemExit(f"{out / size} is there before {path.name}: its figures were known; remove it")
         law = fit(points)
-        said = {"size": size, "clips": clips, "error": law.error(parameters, clips), "law": vars(law)}
+        said = {"size": size, "clips": clips, "error": law.error(parameters, clips), "law": vars(law), "points": len(points)}
         path.write_text(json.dumps(said | {"date": date.today().isoformat()}, indent=1) + "\n")
     said = json.loads(path.read_text())
     if (said["size"], said["clips"]) != (size, clips):
@@ -246,9 +250,27 @@ def predicted(out: Path, points: list[Point], parameters: int, clips: int, size:
     return dict(said)
 
 
-def follows(model: DiTModel, trials: list[Episode]) -> tuple[list[bool], list[Frames]]:
-    """Whether films of captions show exactly their casts, and the films."""
-    rights, films = [], []
+def parts_right(frames: Frames, wanted: Iterable[str]) -> tuple[float, float]:
+    """Shares of the things of a cast, and of their colors, that the parser sees in at least half of eight frames."""
+    picks = np.linspace(0, len(frames) - 1, 8).round().astype(int)
+    seen = [{(thing.color, thing.kind) for thing in things} for things in parse_clip(frames[picks])]
+    things = [tuple(name.split()) for name in wanted]
+    whole = [sum(thing in one for one in seen) >= 4 for thing in things]
+    colors = [sum(any(color == thing[0] for color, _ in one) for one in seen) >= 4 for thing in things]
+    return float(np.mean(whole)), float(np.mean(colors))
+
+
+def judged(films: list[Frames], trials: list[Episode]) -> list[str]:
+    """Cast, things and colors right, each with its interval."""
+    casts = [cast_of(episode.scene) for episode in trials]
+    parts = [parts_right(film, cast.elements()) for film, cast in zip(films, casts, strict=True)]
+    rights = [cast_right(film, cast) for film, cast in zip(films, casts, strict=True)]
+    return [interval(values) for values in (rights, *(list(column) for column in zip(*parts, strict=True)))]
+
+
+def films_of(model: DiTModel, trials: list[Episode]) -> list[Frames]:
+    """Films of the captions."""
+    films = []
     for seed, episode in enumerate(trials):
         latents = torch.zeros(1, model.config.frames, model.config.network.channels, SIDE // 8, SIDE // 8)
         made = fill_frames(
@@ -256,13 +278,11 @@ def follows(model: DiTModel, trials: list[Episode]) -> tuple[list[bool], list[Fr
             guidance=GUIDANCE,
         )  # fmt: skip
         with torch.inference_mode():
-            frames = to_uint8(model.autoencoder.decode(made))[0]
-        rights.append(cast_right(frames, cast_of(episode.scene)))
-        films.append(frames)
-    return rights, films
+            films.append(to_uint8(model.autoencoder.decode(made))[0])
+    return films
 
 
-def plot(points: list[Point], law: Law, said: dict[str, Any]) -> str:
+def plot(points: list[Point], law: Law) -> str:
     """Error against arithmetic, a line for each size: dots are measured, lines are the law's."""
     wide, high, left, top = 640, 400, 60, 20
     x0, x1 = (math.log10(f(p.flops for p in points)) for f in (min, max))
@@ -274,7 +294,7 @@ def plot(points: list[Point], law: Law, said: dict[str, Any]) -> str:
         y = top + (y1 - math.log10(error)) / (y1 - y0) * (high - top - 50)
         return f"{x:.1f},{y:.1f}"
 
-    colors = ("#1b6ca8", "#2a9d8f", "#8ab17d", "#e9a23b", "#e76f51", "#9b2226")
+    colors = ("#1b6ca8", "#2a9d8f", "#8ab17d", "#e9a23b", "#e76f51", "#9b2226", "#5f0f40")
     parts = [
         f"<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 {wide} {high}' font-family='sans-serif' font-size='12'>"
         f"<rect width='{wide}' height='{high}' fill='white'/>"
@@ -316,46 +336,54 @@ def main() -> int:
     given = parser.parse_args()
     cache = open_cache(given.out, given.films)
     runs = {size: Run(cache, given.out, size, shape, given.steps) for size, shape in SIZES.items()}
-    seen = [point for run in runs.values() for point in run.train()]
-    (size, shape), clips = next(iter(NEXT.items())), given.steps * FilmRecipe().batch
-    next_run = Run(cache, given.out, size, shape, given.steps)
-    said = predicted(given.out, seen, parameters_of(next_run.config.network), clips, size)
-    print(f"predicted for {size} after {clips} clips: {said['error']:.4f}", file=sys.stderr)
-    reached = next_run.train()
-    off = said["error"] / reached[-1].error - 1
-    law = Law(**said["law"])
+    for run in runs.values():
+        run.train()
+    clips, predictions = given.steps * FilmRecipe().batch, []
+    for size, shape in NEXT.items():
+        next_run = Run(cache, given.out, size, shape, given.steps)
+        fitted = [point for run in runs.values() for point in run.points[-FITTED:]]
+        foreseen = predicted(given.out, fitted, parameters_of(next_run.config.network), clips, size)
+        print(f"predicted for {size} after {clips} clips: {foreseen['error']:.4f}", file=sys.stderr)
+        reached = next_run.train()[-1].error
+        predictions.append(foreseen | {"reached": reached, "off": foreseen["error"] / reached - 1})
+        runs[size] = next_run
+    law = Law(**predictions[-1]["law"])
     trials = [episode_of(FIRST_TRIAL + i) for i in range(given.trials)]
     decoder = load_autoencoder(weights_folder() / FilmRecipe().autoencoder)
     truths = [film_of(episode) for episode in trials]
-    lines = ["| parameters | clips | FLOPs | held-out error | by the law | cast right |", "|---|---|---|---|---|---|"]
+    lines = ["| parameters | clips | FLOPs | held-out error | by the law |", "|---|---|---|---|---|"]
+    follow = ["| films of held-out texts by | cast right | things right | colors right |", "|---|---|---|---|"]
     sheet: list[Frames] = [truth[: FilmRecipe().frames] for truth in truths[:3]]
     captions = [f"true: {episode.captions.short[:80]}" for episode in trials[:3]]
-    for run in [*runs.values(), next_run]:
-        rights, films = follows(run.model(), trials)
+    for run in runs.values():
+        films = films_of(run.model(), trials)
+        follow.append(f"| {' | '.join([run.size, *judged(films, trials)])} |")
         for point in run.points:
-            last = point is run.points[-1]
-            lines.append(
-                f"| {run.size} | {point.clips:,} | {point.flops:.1e} | {point.error:.3f} |"
-                f" {law.error(point.parameters, point.clips):.3f} | {interval(rights) if last else ''} |"
-            )
+            by_law = law.error(point.parameters, point.clips)
+            lines.append(f"| {run.size} | {point.clips:,} | {point.flops:.1e} | {point.error:.3f} | {by_law:.3f} |")
         sheet += films[:3]
         captions += [f"{run.size}: {episode.captions.short[:80]}" for episode in trials[:3]]
-    back = [
-        cast_right(decoder.decode_frames(decoder.encode_frames(f)), cast_of(e.scene))
-        for f, e in zip(truths, trials, strict=True)
+    back = [decoder.decode_frames(decoder.encode_frames(frames)) for frames in truths]
+    follow.append(f"| {' | '.join(['true films, after the autoencoder', *judged(back, trials)])} |")
+    follow.append(f"| {' | '.join(['true films of other texts', *judged([*truths[1:], truths[0]], trials)])} |")
+    said = [
+        "| predicted | before it was trained | reached | off by | points fitted | bar: within 5% |",
+        "|---|---|---|---|---|---|",
     ]
-    other = [cast_right(f, cast_of(e.scene)) for f, e in zip(truths, [*trials[1:], trials[0]], strict=True)]
-    text = [
-        f"Predicted for {size} before it was trained: {said['error']:.4f} ({said['date']}); reached: {reached[-1].error:.4f}; off"
-        f" by {100 * off:+.1f}% (bar: within {100 * BAR:g}%: {'met' if abs(off) <= BAR else '**missed**'}).",
-        f"The law: error = {law.floor:.3f} + {law.size_factor:.3g} / N^{law.size_power:.2f} + {law.clip_factor:.3g} /"
-        f" D^{law.clip_power:.2f}, of {len(seen)} points.",
-        f"Casts of true films after the autoencoder: {interval(back)}; of another text's film: {interval(other)}.",
-    ]
-    print("\n".join([*text, *lines]))
+    for one in predictions:
+        before, met = f"{one['error']:.4f} ({one['date']})", "met" if abs(one["off"]) <= BAR else "**missed**"
+        said.append(
+            f"| {one['size']} | {before} | {one['reached']:.4f} | {100 * one['off']:+.1f}% | {one['points']} | {met} |"
+        )
+    formula = (
+        f"The law behind the last one: error = {law.floor:.3f} + {law.size_factor:.3g} / N^{law.size_power:.2f} +"
+        f" {law.clip_factor:.3g} / D^{law.clip_power:.2f}."
+    )
+    text = ["\n".join(said), formula, "\n".join(follow)]
+    print("\n\n".join([*text, "\n".join(lines)]))
     picture = contact_sheet(sheet, captions=captions).convert("RGB")
     picture.save(given.out / "films.jpg", quality=85)
-    drawn = plot([*seen, *reached], law, said)
+    drawn = plot([point for run in runs.values() for point in run.points], law)
     (given.out / "scaling.svg").write_text(drawn)
     if given.write:
         pictures = ROOT / "docs" / "pictures"
