@@ -3,7 +3,9 @@
 Each environment is recorded by a random policy, a world is trained on the recording within a time budget, held-back episodes are
 stepped with their true actions: error on the pixels that changed since the last known picture, in levels of 255, beside that of
 copying it, and the ratio of both; how much larger the error is with other actions (1: all of it follows from them); how often the
-thing that is acted with is where it should be, 49 to 64 frames ahead, beside the last known picture and other actions. Then agents
+thing that is acted with is where it should be, 49 to 64 frames ahead, beside the last known picture and other actions. Where
+worlds have entities: the last known picture painted anew with the true entities of later frames, its error as a share of leaving
+it as it is; and entities read off true pictures alone, their error in units of their spread (1: always the mean). Then agents
 that learned inside the world only are scored in the environment, beside the same learner in the environment itself and acting at
 random. Environments that are not installed are left out, by name.
 --write puts a table into docs/measurements/, where rows of other environments stay, and a strip of each world into docs/pictures/.
@@ -115,6 +117,9 @@ def measure(env: str, folder: Path, minutes: float, frames: int, episodes: int, 
         row[f"after {after} frames"] = f"{error:.0f} / {copied:.0f}: {ratio:.2f}"
     ahead = [f"{found[f'entities_{after}']:.2f}" for after in SHOWN if f"entities_{after}" in found]
     row[f"entities after {', '.join(map(str, SHOWN))} frames, of copying"] = " / ".join(ahead) or "-"
+    painted = [f"{found[f'painted_{after}']:.2f}" for after in SHOWN if f"painted_{after}" in found]
+    row[f"painted with the entities of {', '.join(map(str, SHOWN))} frames later, of copying"] = " / ".join(painted) or "-"
+    row["entities read off pictures, in spreads"] = f"{found['read']:.2f}" if "read" in found else "-"
     row["follows actions"] = f"{found['action_following']:.2f}"
     row["acted thing in place: imagined, last known, other actions"] = in_place(env, load_world(run), data, steps)
     row["rewards: AUROC"] = (
