@@ -29,7 +29,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -264,44 +264,66 @@ PER_SHOT = 6
 STORIES: dict[str, Callable[[int], str]] = {"the stories": story_of, "three things, unseen colors": hard_story_of}
 
 
-def bench_retakes(count: int) -> list[str]:
-    engine = engine_for(None)
-    names = ("the change that answers the reason", "another seed alone")
-    rows, told = [], []
-    for stories, write in STORIES.items():
-        retaken: dict[str, list[Retaken]] = {name: [] for name in names}
-        shots = takes = 0
-        for seed in range(count):
-            settings = ProductionSettings(title=f"{stories} {seed}", budget=TakeBudget(per_shot=PER_SHOT))
-            script = plan_story(read_story(write(seed)), engine.capabilities, settings).script
-            with tempfile.TemporaryDirectory() as folder:
-                production = direct_story(engine, script, Path(folder) / "p")
-                shots += len(script.shots)
-                for shot in script.shots:
-                    records = production.takes(shot.id)
-                    takes += len(records)
-                    if records[0].report.passed:
-                        continue
-                    clips = [production.open_take(shot.id, record.plan.number) for record in records]
-                    changed = [(record.report, clip) for record, clip in zip(records, clips, strict=True)]
-                    retaken[names[0]].append(_retaken(script, shot, changed))
-                    retaken[names[1]].append(_retaken(script, shot, takes_by_seed(engine, production, shot, changed)))
-            said = "; ".join(_retake_row(stories, name, some) for name, some in retaken.items() if some)
-            print(f"{stories} {seed}, {shots} shots: {said}", file=sys.stderr, flush=True)
-        refused = len(retaken[names[0]])
-        told.append(f"{stories}: {refused} of {shots} first takes refused, {takes / shots:.2f} takes a shot in all")
-        rows += [_retake_row(stories, name, some) for name, some in retaken.items() if some]
+def bench_retakes(count: int, minutes: float = 25.0) -> list[str]:
+    """minutes: after which no further story is begun."""
+    engine, begun = engine_for(None), time.perf_counter()
+    found = {stories: FoundRetakes() for stories in STORIES}
+    for seed, stories in ((seed, stories) for seed in range(count) for stories in STORIES):
+        if time.perf_counter() - begun > 60 * minutes:
+            break
+        script = plan_story(
+            read_story(STORIES[stories](seed)),
+            engine.capabilities,
+            ProductionSettings(title=f"{stories} {seed}", budget=TakeBudget(per_shot=PER_SHOT)),
+        ).script
+        with tempfile.TemporaryDirectory() as folder:
+            found[stories].add(engine, direct_story(engine, script, Path(folder) / "p"))
+        print(f"{stories} {seed}: {'; '.join(found[stories].rows(stories))}", file=sys.stderr, flush=True)
+    told = "; ".join(
+        f"{stories}: {one.films} films, {len(one.retaken[CHANGED])} of {one.shots} first takes refused,"
+        f" {one.takes / max(one.shots, 1):.2f} takes a shot in all"
+        for stories, one in found.items()
+    )
     return [
-        f"Shots whose first take the director refused, in {count} films of each kind, 64x64. {'. '.join(told)}. In the harder ones"
-        " each scene has three things, and its lead has the color that no training episode gave its kind.",
+        f"Shots whose first take the director refused, 64x64. {told[0].upper()}{told[1:]}. In the harder films each scene has three"
+        " things, and its lead has the color that no training episode gave its kind.",
         "",
         "Score in points of 100, by the director's checks, of the take that is used: the first, the better of two, the best of up"
         f" to {PER_SHOT}. The judge reads other frames of the same takes.",
         "",
-        "| shots | retakes with | n | first take | of two | gain | of six | gain | gain by the judge | takes | pass in the end |",
+        "| films | retakes with | n | first take | of two | gain | of six | gain | gain by the judge | takes | pass in the end |",
         "|---|---|---|---|---|---|---|---|---|---|---|",
-        *rows,
+        *(row for stories, one in found.items() for row in one.rows(stories)),
     ]
+
+
+CHANGED, BY_SEED = "the change that answers the reason", "another seed alone"
+
+
+@dataclass
+class FoundRetakes:
+    """What is known of the retakes of films of one kind."""
+
+    retaken: dict[str, list[Retaken]] = field(default_factory=lambda: {CHANGED: [], BY_SEED: []})
+    films: int = 0
+    shots: int = 0
+    takes: int = 0
+
+    def add(self, engine: Engine, production: Production) -> None:
+        """Look at a film."""
+        self.films += 1
+        script = production.script
+        for shot in script.shots:
+            records = production.takes(shot.id)
+            self.shots += 1
+            self.takes += len(records)
+            if not records[0].report.passed:
+                changed = [(record.report, production.open_take(shot.id, record.plan.number)) for record in records]
+                self.retaken[CHANGED].append(_retaken(script, shot, changed))
+                self.retaken[BY_SEED].append(_retaken(script, shot, takes_by_seed(engine, production, shot, changed)))
+
+    def rows(self, films: str) -> list[str]:
+        return [_retake_row(films, name, some) for name, some in self.retaken.items() if some]
 
 
 def _retaken(script: Script, shot: Shot, takes: Sequence[tuple[TakeReport, Clip]]) -> Retaken:
@@ -751,7 +773,7 @@ def bench_speed(count: int) -> list[str]:
     ]
 
 
-BENCHES: dict[str, Callable[[int], list[str]]] = {
+BENCHES: dict[str, Callable[..., list[str]]] = {
     "stories": bench_stories, "retakes": bench_retakes, "faults": bench_faults, "kills": bench_kills,
     "look": bench_look, "speed": bench_speed,
 }  # fmt: skip
@@ -763,16 +785,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--count",
         type=int,
-        help="stories (40), stories of each kind (8), films of each fault (20), kills of both engines together (100), things (100)",
+        help="stories (40), of retakes (40 of each kind), films of each fault (20), kills of both engines (100), things (100)",
     )
+    parser.add_argument("--minutes", type=float, default=25.0, help="of retakes, after which no further story is begun (25)")
     parser.add_argument("--write", action="store_true", help=f"keep the page {PAGE.relative_to(ROOT)}")
     arguments = parser.parse_args(argv)
-    usual = {"stories": 40, "retakes": 8, "faults": 20, "kills": 100, "look": 100, "speed": 1}
+    usual = {"stories": 40, "retakes": 40, "faults": 20, "kills": 100, "look": 100, "speed": 1}
     kept_path = PAGE.with_suffix(".json")
     kept: dict[str, list[str]] = json.loads(kept_path.read_text()) if kept_path.exists() else {}
     for part in arguments.parts:
         begun = time.perf_counter()
-        lines = BENCHES[part](arguments.count or usual[part])
+        more = {"minutes": arguments.minutes} if part == "retakes" else {}
+        lines = BENCHES[part](arguments.count or usual[part], **more)
         took_s = time.perf_counter() - begun
         kept[part] = [f"{time.strftime('%Y-%m-%d')}, {machine()}, {took_s / 60:.0f} minutes.", "", *lines]
         print("\n".join(kept[part]), "\n", flush=True)

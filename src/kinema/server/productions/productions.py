@@ -14,7 +14,6 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, func, select
 
-from kinema.director.direct import change_words
 from kinema.director.filming.takes import TakePlan, film_size
 from kinema.director.next_step import next_steps
 from kinema.director.retakes import TakeRecord
@@ -195,12 +194,11 @@ class Productions:
             production.film, production.film_edit = claim.id, claim.request["edit"]
             production.log("delivered", why=f"{len(production.script.shots)} shots")
         else:
-            shot, number = claim.request["shot"], record.plan.number
+            shot = claim.request["shot"]
             db.execute(jobs.update().where(jobs.c.id == claim.id).values(expires_at=None))
             production.add_take(shot, claim.id, record)
-            production.log("filmed", shot, number, change_words(record.plan))
-            failed = "; ".join(one.saw for one in record.report.failures)
-            production.log("checked", shot, number, f"score {record.report.score:.2f}" + (f": {failed}" if failed else ""))
+            production.log_filmed(shot, record.plan)
+            production.log_checked(shot, record)
         if production.error[0] is None:
             self._advance(db, now, production)
         production.save(db, now)
