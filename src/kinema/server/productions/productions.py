@@ -56,6 +56,7 @@ class NewProduction:
     story: str = ""
     notes: tuple[str, ...] = ()
     stop_after: str | None = None
+    look: bool = False
 
 
 class Productions:
@@ -82,7 +83,8 @@ class Productions:
             db.execute(
                 productions.insert().values(
                     id=id, key_id=new.key_id, created_at=now, updated_at=now, version=0, title=script.production.title,
-                    story=new.story, script=json.loads(script.to_json()), state={"model": new.model, "shots": {}},
+                    story=new.story, script=json.loads(script.to_json()),
+                    state={"model": new.model, "shots": {}, **({"look": True} if new.look else {})},
                     notes=list(new.notes), stop_after=new.stop_after,
                 )
             )  # fmt: skip
@@ -275,9 +277,11 @@ def _take_job(production: StoredProduction, shot: Shot, plan: TakePlan) -> dict[
     earlier = production.before(shot)
     number = None if earlier is None else production.used(earlier.id)
     before = None if earlier is None or number is None else {"video": production.video_of(earlier.id, number)}
-    pictures = {
+    pictures: dict[str, Any] = {
         field: {"file": id} for field, id in (("image", shot.first_frame), ("last", shot.last_frame)) if id is not None
     }
+    if looks := production.look_pictures(shot):
+        pictures["looks"] = [{"file": id} for id in looks]
     request = {
         "production": production.row.id, "shot": shot.id, "plan": asdict(plan), "before": before, "prompt": shot.prompt,
         "goes_on": before is not None and shot.goes_on_from is not None, "seconds": shot.seconds, "size": f"{width}x{height}",
