@@ -126,6 +126,12 @@ def test_workers_are_a_number(folder: Path, plain: PlainEngine, workers: Any) ->
         Director(Production.create(folder, scenes(), "plain"), plain).film_all(workers=workers)  # type: ignore[arg-type]
 
 
+def test_what_opens_engines_is_a_function_of_a_module(folder: Path, plain: PlainEngine) -> None:
+    production = Production.create(folder, scenes(), "plain")
+    with pytest.raises(InputError, match="expected functions of a module"):
+        Director(production, plain, open_engine=lambda model: plain).film_all(workers=2)  # type: ignore[arg-type,return-value]
+
+
 def test_an_error_keeps_the_takes_beside_it(folder: Path, tmp_path: Path, told: Callable[[str], None]) -> None:
     told("fails a square")
     with pytest.raises(EngineError, match="out of memory"):

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import multiprocessing
 import os
+import pickle
 import secrets
 import signal
 import threading
@@ -26,7 +27,7 @@ from kinema.director.checking.take_report import TakeReport
 from kinema.director.script import Shot
 from kinema.director.take_maker import TakeMaker, TakeOrder
 from kinema.engines import Engine
-from kinema.errors import EngineError, KinemaError
+from kinema.errors import EngineError, InputError, KinemaError
 from kinema.inference.pipeline import Progress
 
 MOST_DEATHS = 3
@@ -151,9 +152,16 @@ class TakeProcesses:
         slot.process = context.Process(
             target=make_takes, args=(theirs, maker, self.open_engine, threads), name=f"kinema-take-{len(self._slots)}"
         )
-        with _interrupts_blocked():
-            slot.process.start()
-        theirs.close()
+        try:
+            with _interrupts_blocked():
+                slot.process.start()
+        except (AttributeError, TypeError, pickle.PicklingError) as error:
+            slot.process = None
+            raise InputError(
+                f"another process cannot be given what films ({error}): expected functions of a module"
+            ) from None
+        finally:
+            theirs.close()
 
     def _died(self, slot: _Slot, order: TakeOrder) -> EngineError | None:
         """Make a take again whose process was killed. Returns why, if it is not made again."""
