@@ -68,7 +68,7 @@ def open_plain(model: str) -> FrozenEngine:
 def filmed(folder: Path, workers: int, **production: Any) -> Production:
     made = Production.create(folder, scenes(**production), "plain")
     with made.writing():
-        Director(made, FrozenEngine(), open_engine=open_plain).film_all(workers=workers)  # type: ignore[arg-type]
+        Director(made, FrozenEngine(), open_engine=open_plain).film_all(workers=workers)
     return made
 
 
@@ -104,7 +104,7 @@ def test_takes_are_those_of_one_worker(folder: Path, tmp_path: Path) -> None:
     director = Director(
         side, FrozenEngine(), open_engine=open_plain, on_take=lambda shot, take: heard.append((shot.id, take.plan.number)),
         progress=lambda stage, done, of: stages.add(stage),
-    )  # type: ignore[arg-type]  # fmt: skip
+    )  # fmt: skip
     with side.writing():
         director.film_all(workers=3)
         assert not director.engine.films, "what directs films nothing itself"  # type: ignore[attr-defined]
@@ -123,7 +123,7 @@ def test_a_budget_of_all_takes_films_one_at_a_time(folder: Path, tmp_path: Path)
 @pytest.mark.parametrize("workers", [0, -1, 1.5, True, "2"])
 def test_workers_are_a_number(folder: Path, plain: PlainEngine, workers: Any) -> None:
     with pytest.raises(InputError, match="workers"):
-        Director(Production.create(folder, scenes(), "plain"), plain).film_all(workers=workers)  # type: ignore[arg-type]
+        Director(Production.create(folder, scenes(), "plain"), plain).film_all(workers=workers)
 
 
 def test_what_opens_engines_is_a_function_of_a_module(folder: Path, plain: PlainEngine) -> None:
@@ -154,6 +154,7 @@ def test_a_worker_that_is_killed_is_replaced(folder: Path, tmp_path: Path, told:
     same(filmed(tmp_path / "one", 1), side)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("what", "says"), [("dies", "by signal 9, 3 times"), ("crashes", "with status 1")])
 def test_a_worker_that_always_ends_is_one_line(folder: Path, told: Callable[[str], None], what: str, says: str) -> None:
     told(f"{what} another")
