@@ -7,6 +7,8 @@
                lost, the same takes and the same film in the end
     look       a picture of a thing in pictures where it is elsewhere, or another thing in its place: the image encoder of `--look`
                against color and sharpness (needs kinema[look])
+    retakes    shots whose first take was refused: their score before and after retakes with the change that answers the reason, and
+               with another seed alone; of the stories, and of harder ones
     speed      a film of 60 s in 8 shots at 128 px, checks included, against its playback time
 
 --parts names some, the rest of the page is kept; --count how many stories, films of each fault and kills; --write keeps the page.
@@ -27,7 +29,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -38,10 +40,11 @@ from kinema.director.checking.looks import LIMIT, LookEncoder
 from kinema.director.checking.observed import observe_events
 from kinema.director.checking.pixel_checks import check_pixels, sharpness_of
 from kinema.director.checking.state_checks import check_cast
-from kinema.director.checking.take_report import TakeReport
+from kinema.director.checking.take_report import TakeReport, check_take
 from kinema.director.checking.tracks import measure_cast
 from kinema.director.direct import Director
 from kinema.director.filming.staging import TALL, ground_of, identities_of, staged_picture, staged_scene
+from kinema.director.filming.takes import TakePlan, film_take
 from kinema.director.planning.planner import plan_story
 from kinema.director.planning.story import read_story
 from kinema.director.production import Production
@@ -50,6 +53,7 @@ from kinema.engines import Engine, FilmRequest
 from kinema.engines.diffusers.tiny.models import make_tiny
 from kinema.engines.native import engine_for
 from kinema.media import Clip
+from kinema.playground import is_held_out
 from kinema.playground.camera import visible
 from kinema.playground.episode import to_scene
 from kinema.playground.events import find_events
@@ -62,7 +66,7 @@ from kinema.types import Frames
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "measurements" / "director.md"
-PARTS = ("stories", "faults", "kills", "look", "speed")
+PARTS = ("stories", "retakes", "faults", "kills", "look", "speed")
 FPS, FRAMES, SIDE = 16.0, 64, 64
 
 
@@ -114,13 +118,10 @@ class Tally:
     score: float = 0.0
 
     def add(self, script: Script, shot: Shot, clip: Clip) -> None:
-        """Judge one shot: looks at other frames than the director's checks did."""
-        cast = measure_cast(clip.cut(slice(None, -1)), identities_of(script, shot))
-        results, _ = check_cast(shot, cast)
-        report = TakeReport(results=tuple(results))
-        self.happened += sum(one.frame is not None for one in observe_events(cast, shot.events))
+        report, happened = judge(script, shot, clip)
+        self.happened += happened
         self.events += len(shot.events)
-        self.whole += all(one.passed for one in results if not one.name.startswith("event"))
+        self.whole += all(one.passed for one in report.results if not one.name.startswith("event"))
         self.shots += 1
         self.score += report.score
 
@@ -129,6 +130,13 @@ class Tally:
             f"| {name} | {share(self.happened, self.events)} | {share(self.whole, self.shots)} |"
             f" {self.score / max(self.shots, 1):.2f} | {self.seconds:.0f} s |"
         )
+
+
+def judge(script: Script, shot: Shot, clip: Clip) -> tuple[TakeReport, int]:
+    """What a shot shows, by other frames than the director's checks looked at; and how many of its events happen."""
+    cast = measure_cast(clip.cut(slice(None, -1)), identities_of(script, shot))
+    results, _ = check_cast(shot, cast)
+    return TakeReport(results=tuple(results)), sum(one.frame is not None for one in observe_events(cast, shot.events))
 
 
 def share(part: int, whole: int) -> str:
@@ -201,6 +209,169 @@ def film_at_once(engine: Engine, script: Script, seed: int, tally: Tally) -> Non
         frames = round(shot.seconds * film.fps)
         tally.add(script, shot, film.cut(slice(at, at + frames)))
         at += frames
+
+
+# -- retakes -------------------------------------------------------------------------------------------------------------
+
+
+def hard_story_of(seed: int) -> str:
+    """A story of three scenes of three things each, whose leads have the colors that no training episode gave their kinds."""
+    rng = random.Random(f"hard/{seed}")
+    ball, star, robot, car = (f"{unseen_color(kind)} {kind}" for kind in ("ball", "star", "robot", "car"))
+    box, flag, triangle = (
+        f"{rng.choice([color for color in COLORS if color != unseen_color(kind)])} {kind}"
+        for kind in ("box", "flag", "triangle")
+    )
+    place, other, last = rng.sample(("in the lab", "in the desert", "at night", "in the snow", "on a field"), 3)
+    first = [
+        f"A {ball} rolls right and hits a {box}. It stops. The ball rolls left.",
+        f"A {ball} rolls to the left. A {star} stands still. The ball rolls to the right.",
+    ]
+    second = [
+        f"A {robot} walks right and pushes a {box}. It stops. The robot jumps.",
+        f"A {robot} walks left. A {star} stands still. The robot jumps.",
+    ]
+    third = [
+        f"There is a {triangle}. A {car} drives right. It drives left.",
+        f"There is a {triangle}. A {car} drives left. It leaves.",
+    ]
+    return "\n\n".join(
+        f"{where.capitalize()}, there is a {flag}. {rng.choice(what)}"
+        for where, what in zip((place, other, last), (first, second, third), strict=True)
+    )
+
+
+def unseen_color(kind: str) -> str:
+    """The color that is held out for a kind."""
+    return next(color for number, color in enumerate(COLORS) if is_held_out(KINDS.index(kind), number))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Retaken:
+    """The takes of a shot whose first one was refused. scores: by the director's checks, judged: by the judge, each from 0 to 1."""
+
+    scores: list[float]
+    judged: list[float]
+    passed: bool
+
+    def used(self, most: int) -> int:
+        """The take that the director uses of so many, from 0 on."""
+        return max(range(min(most, len(self.scores))), key=lambda take: (self.scores[take], -take))
+
+
+PER_SHOT = 6
+"""Takes of a shot at most, as `kinema direct` has it."""
+STORIES: dict[str, Callable[[int], str]] = {"the stories": story_of, "three things, unseen colors": hard_story_of}
+
+
+def bench_retakes(count: int, minutes: float = 25.0) -> list[str]:
+    """minutes: after which no further story is begun."""
+    engine, begun = engine_for(None), time.perf_counter()
+    found = {stories: FoundRetakes() for stories in STORIES}
+    for seed, stories in ((seed, stories) for seed in range(count) for stories in STORIES):
+        if time.perf_counter() - begun > 60 * minutes:
+            break
+        script = plan_story(
+            read_story(STORIES[stories](seed)),
+            engine.capabilities,
+            ProductionSettings(title=f"{stories} {seed}", budget=TakeBudget(per_shot=PER_SHOT)),
+        ).script
+        with tempfile.TemporaryDirectory() as folder:
+            found[stories].add(engine, direct_story(engine, script, Path(folder) / "p"))
+        print(f"{stories} {seed}: {'; '.join(found[stories].rows(stories))}", file=sys.stderr, flush=True)
+    told = "; ".join(
+        f"{stories}: {one.films} films, {len(one.retaken[CHANGED])} of {one.shots} first takes refused,"
+        f" {one.takes / max(one.shots, 1):.2f} takes a shot in all"
+        for stories, one in found.items()
+    )
+    return [
+        f"Shots whose first take the director refused, 64x64. {told[0].upper()}{told[1:]}. In the harder films each scene has three"
+        " things, and its lead has the color that no training episode gave its kind.",
+        "",
+        "Score in points of 100, by the director's checks, of the take that is used: the first, the better of two, the best of up"
+        f" to {PER_SHOT}. The judge reads other frames of the same takes.",
+        "",
+        "| films | retakes with | n | first take | of two | gain | of six | gain | gain by the judge | takes | pass in the end |",
+        "|---|---|---|---|---|---|---|---|---|---|---|",
+        *(row for stories, one in found.items() for row in one.rows(stories)),
+    ]
+
+
+CHANGED, BY_SEED = "the change that answers the reason", "another seed alone"
+
+
+@dataclass
+class FoundRetakes:
+    """What is known of the retakes of films of one kind."""
+
+    retaken: dict[str, list[Retaken]] = field(default_factory=lambda: {CHANGED: [], BY_SEED: []})
+    films: int = 0
+    shots: int = 0
+    takes: int = 0
+
+    def add(self, engine: Engine, production: Production) -> None:
+        """Look at a film."""
+        self.films += 1
+        script = production.script
+        for shot in script.shots:
+            records = production.takes(shot.id)
+            self.shots += 1
+            self.takes += len(records)
+            if not records[0].report.passed:
+                changed = [(record.report, production.open_take(shot.id, record.plan.number)) for record in records]
+                self.retaken[CHANGED].append(_retaken(script, shot, changed))
+                self.retaken[BY_SEED].append(_retaken(script, shot, takes_by_seed(engine, production, shot, changed)))
+
+    def rows(self, films: str) -> list[str]:
+        return [_retake_row(films, name, some) for name, some in self.retaken.items() if some]
+
+
+def _retaken(script: Script, shot: Shot, takes: Sequence[tuple[TakeReport, Clip]]) -> Retaken:
+    return Retaken(
+        scores=[report.score for report, _ in takes],
+        judged=[judge(script, shot, clip)[0].score for _, clip in takes],
+        passed=any(report.passed for report, _ in takes),
+    )
+
+
+def takes_by_seed(
+    engine: Engine, production: Production, shot: Shot, directed: Sequence[tuple[TakeReport, Clip]]
+) -> list[tuple[TakeReport, Clip]]:
+    """The takes of a shot if nothing but its seed changed from one to the next. directed: those of the director, of which the first
+    is the same, and so are those of the same number that changed nothing else."""
+    records, script = production.takes(shot.id), production.script
+    before_shot = production.before(shot)
+    before = Director(production, engine).handover(before_shot)
+    made = [directed[0]]
+    while not made[-1][0].passed and len(made) < PER_SHOT:
+        number = len(made) + 1
+        if number <= len(records) and records[number - 1].plan.change == "seed":
+            made.append(directed[number - 1])
+            continue
+        plan = TakePlan(number=number, seed=(shot.seed * 1009 + number - 1) % 2**31, change="seed")
+        clip = film_take(engine, script, shot, plan, before=before if shot.goes_on_from is not None else None)
+        with tempfile.TemporaryDirectory() as folder:
+            clip.save(Path(folder) / "take.mp4")
+            clip = Clip.open(Path(folder) / "take.mp4")
+        report = check_take(script, shot, clip, engine.capabilities, before=before, before_shot=before_shot)
+        made.append((report, clip))
+    return made
+
+
+def _retake_row(stories: str, name: str, retaken: Sequence[Retaken]) -> str:
+    def mean(values: Sequence[float]) -> str:
+        middle, low, high = mean_interval(values)
+        return f"{100 * middle:.0f} ({100 * low:.0f} to {100 * high:.0f})"
+
+    two, six = ([one.scores[one.used(most)] for one in retaken] for most in (2, PER_SHOT))
+    first = [one.scores[0] for one in retaken]
+    judged = [one.judged[one.used(PER_SHOT)] - one.judged[0] for one in retaken]
+    cells = [
+        stories, name, str(len(retaken)), mean(first), mean(two), mean(np.subtract(two, first).tolist()), mean(six),
+        mean(np.subtract(six, first).tolist()), mean(judged), f"{sum(len(one.scores) for one in retaken) / len(retaken):.1f}",
+        share(sum(one.passed for one in retaken), len(retaken)),
+    ]  # fmt: skip
+    return f"| {' | '.join(cells)} |"
 
 
 # -- faults --------------------------------------------------------------------------------------------------------------
@@ -602,8 +773,9 @@ def bench_speed(count: int) -> list[str]:
     ]
 
 
-BENCHES: dict[str, Callable[[int], list[str]]] = {
-    "stories": bench_stories, "faults": bench_faults, "kills": bench_kills, "look": bench_look, "speed": bench_speed,
+BENCHES: dict[str, Callable[..., list[str]]] = {
+    "stories": bench_stories, "retakes": bench_retakes, "faults": bench_faults, "kills": bench_kills,
+    "look": bench_look, "speed": bench_speed,
 }  # fmt: skip
 
 
@@ -613,16 +785,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--count",
         type=int,
-        help="stories (40), films of each fault (20), kills of both engines together (100), things (100)",
+        help="stories (40), of retakes (40 of each kind), films of each fault (20), kills of both engines (100), things (100)",
     )
+    parser.add_argument("--minutes", type=float, default=25.0, help="of retakes, after which no further story is begun (25)")
     parser.add_argument("--write", action="store_true", help=f"keep the page {PAGE.relative_to(ROOT)}")
     arguments = parser.parse_args(argv)
-    usual = {"stories": 40, "faults": 20, "kills": 100, "look": 100, "speed": 1}
+    usual = {"stories": 40, "retakes": 40, "faults": 20, "kills": 100, "look": 100, "speed": 1}
     kept_path = PAGE.with_suffix(".json")
     kept: dict[str, list[str]] = json.loads(kept_path.read_text()) if kept_path.exists() else {}
     for part in arguments.parts:
         begun = time.perf_counter()
-        lines = BENCHES[part](arguments.count or usual[part])
+        more = {"minutes": arguments.minutes} if part == "retakes" else {}
+        lines = BENCHES[part](arguments.count or usual[part], **more)
         took_s = time.perf_counter() - begun
         kept[part] = [f"{time.strftime('%Y-%m-%d')}, {machine()}, {took_s / 60:.0f} minutes.", "", *lines]
         print("\n".join(kept[part]), "\n", flush=True)

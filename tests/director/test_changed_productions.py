@@ -130,6 +130,7 @@ def test_a_used_take_that_is_gone_is_one_line(plain: PlainEngine, folder: Path) 
     state["shots"]["s1"]["used"] = 9
     state["shots"]["s2"] = {}
     (folder / "production.json").write_text(json.dumps(state))
+    (folder / "takes" / "s2" / "1.json").unlink()
     with pytest.raises(KinemaError, match=r"9\.mp4"):
         Director(Production.open(folder), plain).film_shot(Production.open(folder).script.shots[1])
 

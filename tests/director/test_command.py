@@ -71,6 +71,8 @@ def test_a_script_refuses_what_only_a_story_has(here: Path, capsys: pytest.Captu
         (["A man walks.", "--llm-model", "x"], "--llm-model without --llm"),
         (["A man walks.", "--plan-only", "--zip", "a.zip"], "--zip with --plan-only"),
         (["A man walks.", "--until", "shots", "--zip", "a.zip"], "--zip with --until shots"),
+        (["A man walks.", "--plan-only", "--workers", "2"], "--workers with --plan-only"),
+        (["A man walks.", "--until", "script", "--workers", "2"], "--workers with --until script"),
         (["A man walks.", "--size", "32x32", "--aspect", "1:1"], "give one of them"),
         (["A man walks.", "-o", "a.txt"], "unknown ending"),
         (["A man walks.", "-o", "no/a.mp4"], "does not exist"),
@@ -135,6 +137,26 @@ def test_pictures_are_read_before_anything_is_filmed(
     (here / "a.production").mkdir()
     Clip(frames=np.zeros((1, 32, 48, 3), np.uint8), fps=8.0).save(here / "a.production" / "first.png")
     assert main(["direct", "--script", "s.json", "-o", "a.mp4", "--unsigned"]) == 0
+
+
+def test_workers_film_side_by_side(here: Path, films: PlainEngine, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a story and of a production that is gone on with, to the same film."""
+    monkeypatch.setattr(direct, "_open_engine", open_for_device)
+    (here / "s.json").write_text(json.dumps({**DATA, "production": {**DATA["production"], "budget": {"per_shot": 1}}}))
+    words = ["direct", "--script", "s.json", "--unsigned", "-o"]
+    assert main([*words, "a.mp4", "--workers", "2"]) == 0 and not films.films
+    assert main([*words, "b.mp4", "--until", "shots"]) == 0 and len(films.films) == 3
+    assert (
+        main(["direct", "resume", "b.production", "--unsigned", "--retake", "s1", "--retake", "s3", "--workers", "2"]) == 0
+    )
+    assert len(films.films) == 3 and Production.open(here / "b.production").used("s3") == 2
+    assert main([*words, "c.mp4"]) == 0
+    assert (here / "a.mp4").read_bytes() == (here / "c.mp4").read_bytes()
+
+
+def open_for_device(model: str, *, device: str) -> PlainEngine:
+    assert (model, device) == ("plain", "auto")
+    return PlainEngine()
 
 
 def test_the_command_that_goes_on_names_the_film(here: Path, capsys: pytest.CaptureFixture[str]) -> None:

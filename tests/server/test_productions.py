@@ -6,6 +6,7 @@ import io
 import json
 import zipfile
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from sqlalchemy import func, select
 from tests.director.test_llm import StandIn
 from tests.server.killed import killed
 
+from kinema.director.checking import looks
 from kinema.director.production import Production
 from kinema.provenance.manifest import read_manifest
 from kinema.server.app import create_app
@@ -309,6 +311,69 @@ def test_it_is_delivered_to_other_programs_and_opens_elsewhere(site: Site, tmp_p
     with opened.writing():
         assert opened.used("end") == 1, "a shot whose picture has another name here is not filmed again"
     assert (opened.folder / str(opened.script.shots[1].first_frame)).is_file() and (opened.folder / "film.mp4").is_file()
+
+
+def upload(site: Site, color: tuple[int, int, int] = (0, 0, 255)) -> str:
+    """The id of an uploaded picture."""
+    buffer = io.BytesIO()
+    Image.new("RGB", (48, 48), color).save(buffer, "PNG")
+    return str(site.client.post("/v1/files", files={"file": ("box.png", buffer.getvalue(), "image/png")}).json()["id"])
+
+
+def pictured(*pictures: str, shots: slice = slice(1)) -> dict[str, Any]:
+    """A script whose box has pictures."""
+    ball, box = SCRIPT["cast"]
+    return {**SCRIPT, "cast": [ball, {**box, "pictures": list(pictures)}], "shots": SCRIPT["shots"][shots]}
+
+
+@pytest.mark.skipif(find_spec(looks.PACKAGE) is None, reason="needs kinema[look]")
+def test_takes_are_compared_with_uploaded_pictures_of_the_cast(site: Site, tmp_path: Path) -> None:
+    file, other = upload(site), upload(site, (255, 0, 0))
+    made = site.make(script=pictured(file, other), look=True)
+    assert made["look"] and made["script"]["cast"][1]["pictures"] == [file, other]
+    assert site.client.delete(f"/v1/files/{file}").status_code == 200, "its bytes stay while a take needs them"
+    site.work()
+    done = site.get(made["id"])
+    assert done["status"] == "completed", done["error"]
+    (take,) = done["shots"][0]["takes"]
+    assert [check["name"] for check in take["checks"] if check["name"].startswith("same look")] == ["same look: box"]
+    manifest = site.client.get(f"/v1/videos/{take['video']}").json()
+    assert file not in json.dumps(manifest), "what a take is compared with is no part of it"
+    with zipfile.ZipFile(io.BytesIO(site.client.get(f"/v1/productions/{made['id']}/film?format=zip").content)) as packed:
+        packed.extractall(tmp_path / "elsewhere")
+    opened = Production.open(tmp_path / "elsewhere" / made["id"])
+    with opened.writing():
+        assert opened.used("roll") == 1, "a shot whose pictures have other names here is not filmed again"
+    pictures = opened.script.cast[1].pictures
+    assert all((opened.folder / name).is_file() for name in pictures) and looks.LookChecks(opened.script, opened.folder)
+    site.services.uploads.forget(86400.0)
+    retaken = site.post(made["id"], "shots/roll/retake")
+    assert retaken["making"]["take"] == 2
+    site.work()
+    stopped = site.get(made["id"])
+    assert stopped["status"] == "failed" and f"the file {file} is gone; upload it again" in stopped["error"]["message"]
+
+
+def test_pictures_of_the_cast_are_uploads_of_the_caller(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = upload(site)
+    assert not site.make(script=pictured(file), stop_after="script")["look"], "they are compared with if that is asked for"
+    monkeypatch.setattr("kinema.server.productions.planning.is_installed", lambda: False)
+    text, _ = site.services.auth.make("other")
+    for body, status, says in (
+        ({"script": pictured("/etc/passwd")}, 400, "script.cast.pictures '/etc/passwd': expected the id of a file"),
+        ({"script": pictured("file_" + 24 * "0")}, 404, "no file"),
+        ({"script": pictured(*[file] * 17)}, 400, "17 of box': expected up to 16 of each"),
+        ({"script": pictured(), "look": True}, 400, "nobody of the cast has pictures"),
+        ({"story": "A red ball rolls.", "look": True}, 400, "nobody of the cast has pictures"),
+        ({"script": pictured(file), "look": True}, 400, "kinema[look]"),
+    ):
+        answer = site.client.post("/v1/productions", json=body)
+        assert answer.status_code == status and says in answer.json()["error"]["message"], answer.text
+    answer = site.client.post(
+        "/v1/productions", json={"script": pictured(file)}, headers={"authorization": f"Bearer {text}"}
+    )
+    assert answer.status_code == 404
+    assert len(site.client.get("/v1/productions").json()["data"]) == 1
 
 
 def test_a_deleted_production_leaves_its_film(site: Site) -> None:

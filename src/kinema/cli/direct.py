@@ -8,6 +8,7 @@ import json
 import os
 import sys
 import time
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -40,6 +41,10 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
     parser.add_argument("--script", type=Path, metavar="FILE", help="film this script instead of planning a story")
     parser.add_argument("--schema", action="store_true", help="print the JSON Schema of scripts")
     parser.add_argument("--plan-only", action="store_true", help="print the script, what cannot be filmed, and the estimate")
+    parser.add_argument(
+        "--workers", type=up_to(64), metavar="N",
+        help="shots that are filmed side by side, each in a process with the model of its own (default: 1); the film is the same",
+    )  # fmt: skip
     parser.add_argument("--until", choices=GATES, help="stop after the script, after stills, or after the shots")
     _add_planning(parser)
     _add_decisions(parser)
@@ -263,10 +268,11 @@ def _film(
                 looks=looks,
                 progress=progress,
                 on_take=_tell_take,
+                open_engine=partial(_open_engine, device=arguments.device),
             )
             if arguments.until == "stills":
                 return _stills(director, production, _resume_words(arguments, production))
-            director.film_all()
+            director.film_all(workers=arguments.workers or 1)
         if arguments.until == "shots":
             print(f"{production.folder / 'takes'}  then: {_resume_words(arguments, production)}")
             return 0
@@ -278,6 +284,13 @@ def _film(
     if arguments.zip is not None:
         print(pack_production(production, arguments.zip, force=arguments.force))
     return 0
+
+
+def _open_engine(model: str, *, device: str) -> Engine:
+    """The engine of a model that a shot names, or of another process."""
+    from kinema.engines.native import engine_for
+
+    return engine_for(model, device=device)
 
 
 def _resume_words(arguments: argparse.Namespace, production: Production) -> str:

@@ -34,11 +34,11 @@ def check_effects(arguments: argparse.Namespace, *, resumes: bool) -> None:
     if arguments.script is not None:
         _refuse(arguments, STORY_OPTIONS, "with --script: the script holds it; change it there")
     if arguments.plan_only:
-        _refuse(arguments, ("until", "zip", "output", "critic", "look"), "with --plan-only: nothing is filmed")
+        _refuse(arguments, ("until", "zip", "output", "critic", "look", "workers"), "with --plan-only: nothing is filmed")
         if arguments.script is None:
             _refuse(arguments, ("folder",), "with --plan-only: goes with --script, whose files are looked for there")
     if arguments.until in ("script", "stills"):
-        _refuse(arguments, ("look",), f"with --until {arguments.until}: nothing is filmed")
+        _refuse(arguments, ("look", "workers"), f"with --until {arguments.until}: nothing is filmed")
     if arguments.until is not None:
         _refuse(arguments, ("zip",), f"with --until {arguments.until}: nothing is packed")
     for option, needed in (("llm_model", "llm"), ("critic_model", "critic")):

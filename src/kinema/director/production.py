@@ -26,10 +26,7 @@ from kinema.director.record import ProductionRecord
 from kinema.director.retakes import TakeRecord
 from kinema.director.script import Script, read_script
 from kinema.errors import InputError, OutputError, excerpt
-from kinema.media import Clip
 from kinema.media.write import replace_file, write_text
-from kinema.provenance import Identity
-from kinema.provenance.manifest import sign
 from kinema.types import parse_json
 
 FORMAT = 1
@@ -132,8 +129,13 @@ class Production(ProductionRecord):
         """Whether the film of a take is there."""
         return self.take_path(shot, number).is_file()
 
-    def save_film(self, shot: str, number: int, clip: Clip, identity: Identity | None = None) -> None:
-        """Publish the film of a take, signed if there is an identity: whole or not at all, and never twice.
+    def save_film(self, shot: str, number: int, write: Callable[[Path], object]) -> None:
+        """Publish the film of a take: whole or not at all, and never twice.
+
+        Args:
+            shot: The shot.
+            number: Of the take.
+            write: Makes a file of the path that it is given.
 
         Raises:
             InputError: The take is there already.
@@ -146,14 +148,7 @@ class Production(ProductionRecord):
             path.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise OutputError(f"{path.parent} cannot be made, for the takes of {shot}: {error.strerror or error}") from None
-
-        def write(temporary: Path) -> None:
-            clip.save(temporary, force=True)
-            if identity is not None:
-                model = str(clip.settings.get("model", self.model))
-                sign(temporary, identity, model=model, settings=clip.settings, title=f"{shot}, take {number}")
-
-        replace_file(path, write, force=False)
+        replace_file(path, lambda temporary: (write(temporary), None)[1], force=False)
 
     def finish_take(self, shot: str, record: TakeRecord) -> None:
         """Write down the checks of a take that is filmed."""

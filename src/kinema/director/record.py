@@ -10,8 +10,9 @@ from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import Any
 
+from kinema.director.filming.takes import TakePlan
 from kinema.director.planning.rewording import reworded
-from kinema.director.retakes import Spent, TakeRecord
+from kinema.director.retakes import Spent, TakeRecord, change_words
 from kinema.director.script import Script, Shot, script_from
 from kinema.director.shot_digest import shot_digest
 from kinema.errors import InputError
@@ -60,6 +61,15 @@ class ProductionRecord(ABC):
     def _save_script(self) -> None:
         """Write `script`."""
 
+    def log_filmed(self, shot: str, plan: TakePlan) -> None:
+        """Log that a take was filmed, with what it does otherwise than the one before."""
+        self.log("filmed", shot, plan.number, change_words(plan))
+
+    def log_checked(self, shot: str, record: TakeRecord) -> None:
+        """Log what the checks of a take came to."""
+        failed = "; ".join(one.saw for one in record.report.failures)
+        self.log("checked", shot, record.plan.number, f"score {record.report.score:.2f}" + (f": {failed}" if failed else ""))
+
     def open_take(self, shot: str, number: int) -> Clip:
         """The film of a take, as its file has it."""
         return Clip.open(self.take_path(shot, number))
@@ -85,8 +95,9 @@ class ProductionRecord(ABC):
         return entry if isinstance(entry, dict) else {}
 
     def _set(self, shot: str, **values: Any) -> None:
-        shots = {**self._state["shots"], shot: {**self._entry(shot), **values}}
-        self._state = {**self._state, "shots": shots}
+        entries = {**self._state["shots"], shot: {**self._entry(shot), **values}}
+        order = [*(one.id for one in self.script.shots), *entries]  # whichever shot was done first
+        self._state = {**self._state, "shots": {id: entries[id] for id in dict.fromkeys(order) if id in entries}}
         self._save_state()
 
     def used(self, shot: str) -> int | None:

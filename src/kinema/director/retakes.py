@@ -116,3 +116,11 @@ def refusals(takes: Sequence[TakeRecord], used: TakeRecord) -> list[str]:
             f"take {take.plan.number} is refused (score {take.report.score:.2f}): {reasons or 'another one is as good'}"
         )
     return lines
+
+
+def change_words(plan: TakePlan) -> str:
+    """What a take does otherwise, and why, for the log."""
+    words: dict[str, str] = {
+        "": "first take", "seed": "another seed", "keyframe": "a planned end", "simpler": "a simpler prompt",
+    }  # fmt: skip
+    return words[plan.change] + (f", since {plan.reason}" if plan.reason else "")

@@ -8,7 +8,7 @@ Axes: N pictures, H x W pixels, F features.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -39,6 +39,11 @@ SIDE = 96
 BATCH = 64
 MEAN, SPREAD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 """Of the colors that the encoder was trained with, red, green and blue from 0 to 1."""
+
+
+def is_installed() -> bool:
+    """Whether the package is there that looks are compared by."""
+    return find_spec(PACKAGE) is not None
 
 
 class LookEncoder:
@@ -105,26 +110,35 @@ class LookChecks:
     Args:
         script: The script, whose cast has pictures.
         folder: Of its production, where they are looked for.
+        pictures: Instead of files: clips by the names that the script has for pictures.
+        encoder: The encoder, where it is loaded already.
 
     Raises:
         InputError: Nobody of the cast has pictures, or the package is not installed.
         MediaError: A picture is not there, or cannot be read.
     """
 
-    def __init__(self, script: Script, folder: Path) -> None:
+    def __init__(
+        self, script: Script, folder: Path | None = None, *, pictures: Mapping[str, Clip] | None = None,
+        encoder: LookEncoder | None = None,
+    ) -> None:  # fmt: skip
         pictured = [member for member in script.cast if member.pictures]
         if not pictured:
             raise InputError(
                 "nobody of the cast has pictures to compare looks with; give some as pictures of the cast in the script"
             )
-        self.encoder = LookEncoder()
+        self.encoder = encoder or LookEncoder()
+        known = pictures or {}
         self.references: dict[str, Floats] = {}
         for member in pictured:
             try:
-                pictures = [Clip.open(script_file(folder, name), first=1, sound=False).frames[0] for name in member.pictures]
+                clips = [
+                    known[name] if name in known else Clip.open(script_file(folder or Path(), name), first=1, sound=False)
+                    for name in member.pictures
+                ]
             except (KinemaError, OSError) as error:
                 raise MediaError(f'cast member "{member.id}", pictures: {error}') from None
-            self.references[member.id] = self.encoder.features(pictures)
+            self.references[member.id] = self.encoder.features([clip.frames[0] for clip in clips])
 
     def with_looks(self, report: TakeReport, shot: Shot, clip: Clip) -> TakeReport:
         """A report with a further check for each of a shot's cast that has pictures: it can be seen somewhere in the take."""

@@ -41,6 +41,7 @@ class CreateProduction(Body):
     budget: ProductionBudget | None = None
     stop_after: Gate | None = Field(None, description="wait for a person there; none: film to the end")
     llm: bool = Field(False, description="plan by the language model that the operator has set")
+    look: bool = Field(False, description="compare takes with the pictures of the cast that the script has")
 
 
 class ResumeProduction(Body):
@@ -147,13 +148,14 @@ class ProductionSummary(BaseModel):
 
 
 class ProductionObject(ProductionSummary):
-    """notes: what is not filmed as the story has it. script: as it is now. making: the first of all_making, which are takes of
-    several shots where several workers film them side by side."""
+    """notes: what is not filmed as the story has it. look: whether takes are compared with the pictures of their cast. script: as
+    it is now. making: the first of all_making, which are takes of several shots where several workers film them side by side."""
 
     story: str
     size: str
     fps: float
     notes: list[str]
+    look: bool
     estimate: ProductionEstimate
     script: dict[str, Any]
     shots: list[ProductionShot]
@@ -196,7 +198,7 @@ def production_object(services: Services, production: StoredProduction) -> Produ
     ]
     return ProductionObject(
         **summary_of(production), story=production.row.story, size=f"{width}x{height}", fps=production.fps,
-        notes=production.row.notes, estimate=_estimate(production, script), script=production.row.script,
+        notes=production.row.notes, look=production.look, estimate=_estimate(production, script), script=production.row.script,
         shots=[
             ProductionShot(
                 id=shot.id, prompt=shot.prompt, seconds=shot.seconds, used=production.used(shot.id),

@@ -85,8 +85,12 @@ def production_files(
                 opened.append((f"{name}.json", _held(json.dumps(record.to_dict(), indent=1).encode())))
                 opened.append((f"{name}.mp4", path_of(production.video_of(shot.id, record.plan.number)).open("rb")))
         for id, name in pictures.items():
+            try:
+                clip = load_clip(picture_of(id))
+            except OSError:  # its owner has deleted it, or it has expired
+                continue
             picture = io.BytesIO()
-            load_clip(picture_of(id)).picture(0).save(picture, "PNG")
+            clip.picture(0).save(picture, "PNG")
             opened.append((folder + name, _held(picture.getvalue())))
         if production.film_is_current and production.film is not None:
             opened.append((f"{folder}film.mp4", path_of(production.film).open("rb")))
@@ -105,7 +109,11 @@ def _with_files(script: Script) -> tuple[Script, dict[str, str]]:
         given = {field: id for field in ("first_frame", "last_frame") if (id := getattr(shot, field)) is not None}
         names |= {id: f"pictures/{id}.png" for id in given.values()}
         shots.append(shot.model_copy(update={field: names[id] for field, id in given.items()}))
-    return script.model_copy(update={"shots": tuple(shots)}), names
+    cast = []
+    for member in script.cast:
+        names |= {id: f"pictures/{id}.png" for id in member.pictures}
+        cast.append(member.model_copy(update={"pictures": tuple(names[id] for id in member.pictures)}))
+    return script.model_copy(update={"shots": tuple(shots), "cast": tuple(cast)}), names
 
 
 def _state_for(production: StoredProduction, script: Script) -> dict[str, Any]:

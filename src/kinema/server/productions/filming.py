@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from kinema.director.checking.looks import LookChecks, LookEncoder
 from kinema.director.checking.take_report import check_take
 from kinema.director.delivery.film import edited_shots, joined_film
 from kinema.director.filming.takes import TakePlan, film_take, handover_of
 from kinema.director.retakes import TakeRecord
+from kinema.director.script import Script, Shot
 from kinema.engines.protocol import Engine
 from kinema.errors import ApiError, InputError
 from kinema.inference.pipeline import Progress
@@ -30,6 +32,7 @@ class ProductionJobs:
 
     def __init__(self, productions: Productions, sources: Sources) -> None:
         self.productions, self.sources = productions, sources
+        self._encoder: LookEncoder | None = None
 
     def make(self, claim: Claim, engine: Engine | None, progress: Progress) -> Clip:
         """Film a take, or cut the film.
@@ -48,6 +51,7 @@ class ProductionJobs:
         before = handover_of(self.sources.clip(request["before"])) if request["goes_on"] else None
         names = {"image": shot.first_frame, "last": shot.last_frame}
         pictures = {name: self.sources.clip(request[field]) for field, name in names.items() if name and request.get(field)}
+        self._looks(claim, script, shot)  # what it will be compared with is there
         plan = TakePlan(**request["plan"])
         return film_take(engine, script, shot, plan, before=before, pictures=pictures, progress=progress)
 
@@ -57,10 +61,23 @@ class ProductionJobs:
         shot = production.script.shots[production.script.index_of(request["shot"])]
         before = None if request["before"] is None else handover_of(self.sources.clip(request["before"]))
         capabilities = production.capabilities_of(shot)
-        report = check_take(
-            production.script, shot, Clip.open(path), capabilities, before=before, before_shot=production.before(shot)
-        )
+        clip = Clip.open(path)
+        report = check_take(production.script, shot, clip, capabilities, before=before, before_shot=production.before(shot))
+        looks = self._looks(claim, production.script, shot)
+        if looks is not None:
+            report = looks.with_looks(report, shot, clip)
         return TakeRecord(plan=TakePlan(**request["plan"]), report=report, film_s=film_s)
+
+    def _looks(self, claim: Claim, script: Script, shot: Shot) -> LookChecks | None:
+        """What compares a take with the pictures of its cast, if that was asked for and somebody has some. InputError: one is gone,
+        or this worker lacks the package."""
+        references = claim.request.get("looks")
+        if not references:
+            return None
+        self._encoder = self._encoder or LookEncoder()
+        pictures = {one["file"]: self.sources.clip(one) for one in references}
+        seen = script.model_copy(update={"cast": tuple(script.member(id) for id in shot.cast)})
+        return LookChecks(seen, pictures=pictures, encoder=self._encoder)
 
     def _load(self, claim: Claim) -> StoredProduction:
         """The production of a job, whose takes can be opened."""

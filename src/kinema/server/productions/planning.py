@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from kinema.director.checking.looks import is_installed
 from kinema.director.endpoint import ChatEndpoint
 from kinema.director.filming.actors import check_live
 from kinema.director.planning.llm import plan_with_llm
@@ -24,6 +25,8 @@ from kinema.server.storage.artifacts import is_id
 
 LLM_TIMEOUT_S = 60.0
 """How long an answer of the language model may take."""
+MOST_PICTURES = 16
+"""Of one member of the cast."""
 
 
 def plan_production(services: Services, caller: Caller, given: CreateProduction) -> NewProduction:
@@ -39,9 +42,11 @@ def plan_production(services: Services, caller: Caller, given: CreateProduction)
         raise refuse("stop_after", "stills", f"script or shots: {model} makes no stills before it films")
     planned = _planned(services, given, capabilities)
     _check_script(services, caller, planned.script, model)
+    if given.look:
+        _check_look(planned.script)
     return NewProduction(
         key_id=caller.key_id, model=model, script=planned.script, story=given.story, notes=(*notes, *planned.notes),
-        stop_after=given.stop_after,
+        stop_after=given.stop_after, look=given.look,
     )  # fmt: skip
 
 
@@ -105,8 +110,10 @@ def _check_script(services: Services, caller: Caller, script: Script, model: str
     if production.sound is not None:
         raise refuse("script.production.sound", production.sound, "none: sound is laid under the film elsewhere")
     for member in script.cast:
-        if member.pictures:
-            raise refuse("script.cast.pictures", list(member.pictures), "none: they are not used yet")
+        if len(member.pictures) > MOST_PICTURES:
+            raise refuse("script.cast.pictures", f"{len(member.pictures)} of {member.id}", f"up to {MOST_PICTURES} of each")
+        for name in member.pictures:
+            _check_file(services, caller, "script.cast.pictures", name)
     check_live(script, lambda shot: capabilities_named(model_for(shot.model, {})[0] if shot.model else model))
     for shot in script.shots:
         check_allowed(services.settings, shot.seconds, None)
@@ -124,9 +131,22 @@ def _check_script(services: Services, caller: Caller, script: Script, model: str
         for field in ("first_frame", "last_frame"):
             named_file = getattr(shot, field)
             if named_file is not None:
-                if not is_id(named_file, "file"):
-                    raise refuse(f"script.shots.{field}", named_file, "the id of a file that was uploaded")
-                services.uploads.find(named_file, caller.sees)
+                _check_file(services, caller, f"script.shots.{field}", named_file)
+
+
+def _check_file(services: Services, caller: Caller, field: str, name: str) -> None:
+    """400 for a name that is no id of an upload, 404 for one of a file that is not there or not this caller's."""
+    if not is_id(name, "file"):
+        raise refuse(field, name, "the id of a file that was uploaded")
+    services.uploads.find(name, caller.sees)
+
+
+def _check_look(script: Script) -> None:
+    """400 where looks cannot be compared."""
+    if not any(member.pictures for member in script.cast):
+        raise refuse("look", True, "false: nobody of the cast has pictures to compare takes with")
+    if not is_installed():
+        raise refuse("look", True, "false: this server lacks the package that compares looks, kinema[look]")
 
 
 def _texts(script: Script) -> Iterator[str]:

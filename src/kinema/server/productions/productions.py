@@ -14,7 +14,6 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, func, select
 
-from kinema.director.direct import change_words
 from kinema.director.filming.takes import TakePlan, film_size
 from kinema.director.next_step import next_steps
 from kinema.director.retakes import TakeRecord
@@ -57,6 +56,7 @@ class NewProduction:
     story: str = ""
     notes: tuple[str, ...] = ()
     stop_after: str | None = None
+    look: bool = False
 
 
 class Productions:
@@ -83,7 +83,8 @@ class Productions:
             db.execute(
                 productions.insert().values(
                     id=id, key_id=new.key_id, created_at=now, updated_at=now, version=0, title=script.production.title,
-                    story=new.story, script=json.loads(script.to_json()), state={"model": new.model, "shots": {}},
+                    story=new.story, script=json.loads(script.to_json()),
+                    state={"model": new.model, "shots": {}, **({"look": True} if new.look else {})},
                     notes=list(new.notes), stop_after=new.stop_after,
                 )
             )  # fmt: skip
@@ -195,12 +196,11 @@ class Productions:
             production.film, production.film_edit = claim.id, claim.request["edit"]
             production.log("delivered", why=f"{len(production.script.shots)} shots")
         else:
-            shot, number = claim.request["shot"], record.plan.number
+            shot = claim.request["shot"]
             db.execute(jobs.update().where(jobs.c.id == claim.id).values(expires_at=None))
             production.add_take(shot, claim.id, record)
-            production.log("filmed", shot, number, change_words(record.plan))
-            failed = "; ".join(one.saw for one in record.report.failures)
-            production.log("checked", shot, number, f"score {record.report.score:.2f}" + (f": {failed}" if failed else ""))
+            production.log_filmed(shot, record.plan)
+            production.log_checked(shot, record)
         if production.error[0] is None:
             self._advance(db, now, production)
         production.save(db, now)
@@ -277,9 +277,11 @@ def _take_job(production: StoredProduction, shot: Shot, plan: TakePlan) -> dict[
     earlier = production.before(shot)
     number = None if earlier is None else production.used(earlier.id)
     before = None if earlier is None or number is None else {"video": production.video_of(earlier.id, number)}
-    pictures = {
+    pictures: dict[str, Any] = {
         field: {"file": id} for field, id in (("image", shot.first_frame), ("last", shot.last_frame)) if id is not None
     }
+    if looks := production.look_pictures(shot):
+        pictures["looks"] = [{"file": id} for id in looks]
     request = {
         "production": production.row.id, "shot": shot.id, "plan": asdict(plan), "before": before, "prompt": shot.prompt,
         "goes_on": before is not None and shot.goes_on_from is not None, "seconds": shot.seconds, "size": f"{width}x{height}",

@@ -98,6 +98,16 @@ class StoredProduction(ProductionRecord):
         return capabilities_named((shot and shot.model) or self.model)
 
     @property
+    def look(self) -> bool:
+        """Whether takes are compared with the pictures of their cast."""
+        return bool(self._state.get("look"))
+
+    def look_pictures(self, shot: Shot) -> list[str]:
+        """Ids of the uploads that takes of a shot are compared with."""
+        pictured = [name for id in shot.cast for name in self.script.member(id).pictures] if self.look else []
+        return list(dict.fromkeys(pictured))
+
+    @property
     def size(self) -> tuple[int, int]:
         """(width, height) of the film in pixels."""
         return film_size(self.script, self.capabilities_of())

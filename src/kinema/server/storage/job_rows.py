@@ -119,6 +119,7 @@ def files_of(request: dict[str, Any]) -> set[str]:
     named = [request.get(name) for name in ("image", "last", "mask", "video", "a", "b")]
     named += [frame["picture"] for frame in request.get("keyframes") or ()]
     named += [part["video"] for part in request.get("parts") or ()]
+    named += request.get("looks") or ()
     return {reference["file"] for reference in named if reference and "file" in reference}
 
 
