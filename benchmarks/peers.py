@@ -570,7 +570,7 @@ def main() -> int:
         print(limits)
     if "general" in given.parts:
         for size in GENERAL:
-            measured, compared = general(size, 2 * rounds, modes)
+            measured, compared = general(size, rounds + 2, modes)
             rows, summary = rows + measured, summary + compared
     if "sampling" in given.parts:
         sampled = median_of(pipelines(given.steps), rounds)

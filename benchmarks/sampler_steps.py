@@ -13,7 +13,7 @@ same captions, none of them seen in training, with the same noise, and continues
 - The shape of the text in most frames, by the parser.
 
 Intervals are 95%, by bootstrap over films.
---write puts the tables into docs/measurements/sampler-steps.md.
+--write puts the tables into docs/measurements/sampler-steps.md, row by row; rows of other runs stay.
 
 Axes: N films, T latent frames, C channels, h x w latents, D features.
 """
@@ -22,10 +22,11 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -47,7 +48,6 @@ from kinema.training.recordings import Recordings
 from kinema.training.world_report import AHEAD, SHOWN, START_FRAMES, changed_error, roll
 
 STEPS = (1, 2, 4, 8)
-GUIDANCE = (1.0, 3.0)
 KNOWN = 4
 """Latent frames that a continuation goes on from."""
 LEVELS = (0.1, 0.25, 0.5, 0.75, 0.9, 1.0)
@@ -123,31 +123,26 @@ def energy(pair: tuple[Tensor, Tensor], truth: Tensor) -> str:
 # Films
 
 
-def film_table(model: DiTModel, count: int) -> list[dict[str, str]]:
-    """One row for each number of steps, with and without guidance, and rows of what they are to be compared with."""
+def film_rows(model: DiTModel, count: int, guidances: list[float]) -> Iterator[dict[str, str]]:
+    """What films are to be compared with, and one row for each number of steps with each guidance; 1 is none."""
     tries, clean = true_films(model, FIRST, count)
     _, other = true_films(model, FIRST + count, count)
     truth = Moments.of(other)
     texts, shapes = [text for text, _ in tries], [shape_of(scene) for _, scene in tries]
     mean = other.mean((0, 1, 3, 4), keepdim=True)[0]
     still = torch.cat([clean[:, :KNOWN], clean[:, KNOWN - 1 : KNOWN].expand(-1, clean.shape[1] - KNOWN, -1, -1, -1)], 1)
-    rows = [
-        described(model, "true films", (clean, other), shapes, clean, truth) | continued((clean, clean), clean, truth),
-        described(model, "the mean of all", (mean.expand_as(clean),) * 2, shapes, clean, truth),
-        {"made by": "the last known frame"} | continued((still, still), clean, truth),
-    ]
-    for guidance in GUIDANCE:
+    yield described(model, "true films", (clean, other), shapes, clean, truth) | continued((clean, clean), clean, truth)
+    yield described(model, "the mean of all", (mean.expand_as(clean),) * 2, shapes, clean, truth)
+    yield {"made by": "the last known frame"} | continued((still, still), clean, truth)
+    for guidance in guidances:
         for steps in STEPS:
             name = f"{steps} steps" + (f", guidance {guidance:g}" if guidance != 1 else "")
 
             def pair(known: int, steps: int = steps, guidance: float = guidance) -> tuple[Tensor, ...]:
                 return tuple(films(model, texts, clean, known, steps, guidance, seed) for seed in (0, 1))
 
-            rows.append(described(model, name, pair(0), shapes, clean, truth))
-            if guidance == 1:
-                rows[-1] |= continued(pair(KNOWN), clean, truth)
-            print(rows[-1], flush=True)
-    return rows
+            row = described(model, name, pair(0), shapes, clean, truth)
+            yield row | (continued(pair(KNOWN), clean, truth) if guidance == 1 else {})
 
 
 def true_films(model: DiTModel, first: int, count: int) -> tuple[list[tuple[str, Scene]], Tensor]:
@@ -227,14 +222,12 @@ def errors_by_level(model: DiTModel, count: int) -> dict[str, str]:
 # Worlds
 
 
-@torch.inference_mode()
-def world_table(model: DiTModel, recordings: Recordings, count: int) -> list[dict[str, str]]:
+def world_rows(model: DiTModel, recordings: Recordings, count: int) -> Iterator[dict[str, str]]:
     """One row for each number of steps: held-back stretches stepped with their true actions."""
     tracks = recordings.sample_windows(np.random.default_rng(12345), count, START_FRAMES + AHEAD, 0, held_back=True)
     del tracks["task"]
     if not recordings.sensors:
         del tracks["sensors"]
-    rows = []
     clean = tracks["video"][:, START_FRAMES:].float()
     other = recordings.sample_windows(np.random.default_rng(54321), count, START_FRAMES + AHEAD, 0, held_back=True)["video"]
     truth = Moments.of(other[:, START_FRAMES + AHEAD // 2 :].float())
@@ -242,11 +235,11 @@ def world_table(model: DiTModel, recordings: Recordings, count: int) -> list[dic
     last = _pictures(model, tracks["video"][:, START_FRAMES - 1 : START_FRAMES].float())[:, 0]
     copied = tracks["video"][:, START_FRAMES - 1 : START_FRAMES].float().expand_as(clean)
     for name, made in (("true frames", clean), ("the last known frame", copied)):
-        rows.append({"made by": name, "distance, frames 33 to 64": distance(made[:, AHEAD // 2 :], truth)})
+        yield {"made by": name, "distance, frames 33 to 64": distance(made[:, AHEAD // 2 :], truth)}
     for steps in STEPS:
         states = roll(model, tracks, START_FRAMES, tracks["action"], None, recordings.fps, steps)
         made = torch.stack([state.tracks["video"].float() for state in states], 1)
-        rows.append({"made by": f"{steps} steps", "distance, frames 33 to 64": distance(made[:, AHEAD // 2 :], truth)})
+        row = {"made by": f"{steps} steps", "distance, frames 33 to 64": distance(made[:, AHEAD // 2 :], truth)}
         shown = _pictures(model, made)
         for after in SHOWN:
             at = after - 1
@@ -255,11 +248,11 @@ def world_table(model: DiTModel, recordings: Recordings, count: int) -> list[dic
                 error, copy = (changed_error(x[which], pictures[which, at], last[which]) for x in (shown[:, at], last))
                 return error / copy
 
-            rows[-1][f"of copying, after {after}"] = with_interval(ratio, count)
-        print(rows[-1], flush=True)
-    return rows
+            row[f"of copying, after {after}"] = with_interval(ratio, count)
+        yield row
 
 
+@torch.inference_mode()
 def _pictures(model: DiTModel, latents: Tensor) -> NDArray[np.uint8]:
     return np.concatenate([to_uint8(model.autoencoder.decode(row[None])) for row in latents])
 
@@ -270,43 +263,59 @@ def table(rows: list[dict[str, str]]) -> str:
     return "\n".join([*lines, *(f"| {' | '.join(row.get(column, '-') for column in columns)} |" for row in rows)])
 
 
+def keep(part: str, row: dict[str, str], write: bool) -> None:
+    """Print a row, and put it into the page in place of the one of that name."""
+    print(row, flush=True)
+    if not write:
+        return
+    path = ROOT / "docs" / "measurements" / "sampler-steps.json"
+    kept = json.loads(path.read_text()) if path.exists() else {}
+    kept.setdefault(part, {})[row["made by"]] = row
+    kept["measured"] = f"{date.today()}, {machine()}"
+    path.write_text(json.dumps(kept, indent=1) + "\n")
+    path.with_suffix(".md").write_text(page(kept))
+
+
+def page(kept: dict[str, Any]) -> str:
+    """docs/measurements/sampler-steps.md"""
+    parts = [
+        "# Steps of the sampler",
+        f"`python -m benchmarks.sampler_steps FILM --world RUN DATA --write`, {kept['measured']}",
+        "The film model of [own films](own-films.md) and texts that it has not seen. The distance is to other true films, low where"
+        " films are as sharp and as varied as these; the energy score is low where films are right and as varied as the truth;"
+        f" squared error favors the mean of all that may come, which one step gives. Continued: {KNOWN} frames are known first.",
+    ]
+    parts += [table(list(kept[part].values())) for part in ("levels", "films") if part in kept]
+    if "worlds" in kept:
+        parts += [
+            "A recorded world: error on changed pixels as a share of that of copying the last known frame, and the distance of what"
+            " it shows in the end to what true frames show.",
+            table(list(kept["worlds"].values())),
+        ]
+    return "\n\n".join(parts) + "\n"
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("film", type=Path, help="folder of a model that benchmarks.own_films trained")
     parser.add_argument("--world", type=Path, nargs=2, metavar=("RUN", "DATA"), help="a recorded world and its recording")
     parser.add_argument("--clips", type=int, default=48, help="films of each number of steps (default: 48)")
+    parser.add_argument("--guidance", type=float, nargs="*", default=[1.0, 3.0], help="scales; 1 is none (default: 1 3)")
     parser.add_argument("--stretches", type=int, default=16, help="of a world, of each number of steps (default: 16)")
     parser.add_argument("--write", action="store_true", help="write docs/measurements/sampler-steps.md")
     given = parser.parse_args()
     model = load(str(given.film))
     assert isinstance(model, DiTModel)
-    by_level = errors_by_level(model, given.clips)
-    print(by_level, flush=True)
-    films_made, worlds_made = film_table(model, given.clips), []
-    env = ""
+    errors = errors_by_level(model, given.clips)
+    row = {"made by": "the network's estimate", **{f"squared error at level {at}": error for at, error in errors.items()}}
+    keep("levels", row | {"n": str(given.clips)}, given.write)
+    for row in film_rows(model, given.clips, given.guidance):
+        keep("films", row | {"n": str(given.clips)}, given.write)
     if given.world:
         world = load_world(given.world[0])
         env = (world.config.world or {})["env"]
-        worlds_made = world_table(world, recordings_of(world, given.world[1]), given.stretches)
-    print(json.dumps([films_made, worlds_made], indent=1))
-    if given.write:
-        page = [
-            "# Steps of the sampler",
-            f"`python -m benchmarks.sampler_steps`, {date.today()}, {machine()}",
-            f"The film model of [own films](own-films.md), n = {given.clips} captions that it has not seen. 'Distance' is to"
-            " other true films, and low where films are as sharp and as varied as these; the energy score is low where films are"
-            " right and as varied as the truth; squared error favors the mean of all that may come, which one step gives.",
-            table(films_made),
-            f"Squared error of the network's estimate of true films noised to one level, n = {given.clips}:",
-            table([{"level": level, "squared error": error} for level, error in by_level.items()]),
-        ]
-        if worlds_made:
-            page += [
-                f"A world of {env}: error on changed pixels as a share of that of copying the last known frame, and the distance"
-                f" of what it shows in the end, n = {given.stretches} held-back stretches:",
-                table(worlds_made),
-            ]
-        (ROOT / "docs" / "measurements" / "sampler-steps.md").write_text("\n\n".join(page) + "\n")
+        for row in world_rows(world, recordings_of(world, given.world[1]), given.stretches):
+            keep("worlds", row | {"made by": f"{env}, {row['made by']}", "n": str(given.stretches)}, given.write)
     return 0
 
 
