@@ -280,7 +280,7 @@ def page(kept: dict[str, Any]) -> str:
     """docs/measurements/sampler-steps.md"""
     parts = [
         "# Steps of the sampler",
-        f"`python -m benchmarks.sampler_steps FILM --world RUN DATA --write`, {kept['measured']}",
+        f"`python -m benchmarks.sampler_steps FILM [--world RUN DATA] --write`, {kept['measured']}",
         "The film model of [own films](own-films.md) and texts that it has not seen. The distance is to other true films, low where"
         " films are as sharp and as varied as these; the energy score is low where films are right and as varied as the truth;"
         f" squared error favors the mean of all that may come, which one step gives. Continued: {KNOWN} frames are known first.",
