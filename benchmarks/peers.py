@@ -1,7 +1,8 @@
 """Kinema beside its peers in one run: python -m benchmarks.peers [--quick] [--codec-minutes M] [--write]
 
 The denoiser against diffusers' `WanTransformer3DModel` and `LTXVideoTransformer3DModel` of the same width, depth and number of
-tokens, forward and training step, each eager and compiled, in float32 and bfloat16; a second of video by our sampler against their
+tokens, forward and training step, each eager and compiled, in float32 and bfloat16; the general network, as `kinema train video`
+trains it, against the same two; a second of video by our sampler against their
 pipelines; our codec against `AutoencoderKLLTXVideo` and `AutoencoderKLWan` at 8 x 8 x 4 compression, each trained for the same
 minutes on the same pictures first (without that their PSNR is that of noise). Runs are interleaved, figures are medians.
 Needs `pip install 'kinema[open-weights]'`.
@@ -33,9 +34,13 @@ from kinema.canvas.canvas import TextCondition, blank
 from kinema.inference.sampling import SamplingConfig
 from kinema.models.config import DenoiserConfig
 from kinema.models.denoiser import Denoiser, DenoiserInput
+from kinema.models.dit import SIZES, DiT, DiTConfig, DiTInput
+from kinema.models.dit_model import MAX_TOKENS
 from kinema.models.hub import weights_folder
 from kinema.playground import simulate, tiny
 from kinema.playground.renderer import render_scene
+from kinema.training.film_lesson import FilmRecipe
+from kinema.training.optimizer import Optimizer
 
 WIDTH, DEPTH, HEADS, TEXT = 192, 8, 4, 384
 CHANNELS = 96
@@ -43,9 +48,12 @@ CHANNELS = 96
 WORDS = 16
 GRID = (3, 7)
 """Tokens of a frame for peers: as many as our 4 x 4 cells, four slots and one vector."""
+LATENT = 24
+"""Channels of a latent."""
 CLIPS, FRAMES = 8, 20
 NAMES = ("kinema", "wan", "ltx")
-PARTS = ("steps", "sampling", "codec", "growth")
+PARTS = ("steps", "general", "sampling", "codec", "growth")
+GENERAL = ("XS", "S")
 MODES = (("eager", torch.float32), ("eager", torch.bfloat16), ("compiled", torch.float32), ("compiled", torch.bfloat16))
 
 Step = Callable[[], Tensor]
@@ -58,20 +66,21 @@ class Row:
     values: dict[str, float] = field(default_factory=dict)
 
 
-def peer(name: str) -> nn.Module:
-    """A peer's transformer of our width and depth."""
+def peer(name: str, channels: int, patch: int = 1, size: tuple[int, int, int] = (WIDTH, DEPTH, HEADS)) -> nn.Module:
+    """A peer's transformer of a width, a depth and as many heads. patch: latents along one side of a token of Wan's; LTX's has
+    them packed into channels."""
     from diffusers import LTXVideoTransformer3DModel, WanTransformer3DModel
 
-    head = WIDTH // HEADS
+    width, depth, heads = size
     if name == "wan":
         made: nn.Module = WanTransformer3DModel(
-            patch_size=(1, 1, 1), num_attention_heads=HEADS, attention_head_dim=head, in_channels=CHANNELS, out_channels=CHANNELS,
-            text_dim=TEXT, ffn_dim=4 * WIDTH, num_layers=DEPTH,
+            patch_size=(1, patch, patch), num_attention_heads=heads, attention_head_dim=width // heads, in_channels=channels,
+            out_channels=channels, text_dim=TEXT, ffn_dim=4 * width, num_layers=depth,
         )  # fmt: skip
     else:
         made = LTXVideoTransformer3DModel(
-            in_channels=CHANNELS, out_channels=CHANNELS, num_attention_heads=HEADS, attention_head_dim=head,
-            cross_attention_dim=WIDTH, num_layers=DEPTH, caption_channels=TEXT,
+            in_channels=channels, out_channels=channels, num_attention_heads=heads, attention_head_dim=width // heads,
+            cross_attention_dim=width, num_layers=depth, caption_channels=TEXT,
         )  # fmt: skip
     return made
 
@@ -96,25 +105,30 @@ def forward_of(name: str, clips: int, frames: int, dtype: torch.dtype) -> tuple[
             return F.mse_loss(found["video"], target) + 0.1 * found["state"].square().mean()
 
         return model, ours
-    model = peer(name)
-    height, width = GRID
+    return peer_forward(name, peer(name, CHANNELS), torch.randn(clips, CHANNELS, frames, *GRID), words, GRID, dtype)
+
+
+def peer_forward(
+    name: str, model: nn.Module, video: Tensor, words: Tensor, grid: tuple[int, int], dtype: torch.dtype
+) -> tuple[nn.Module, Step]:
+    """A peer and one forward pass of it over video [B, C, T, h, w]. grid: tokens of a frame, which LTX's takes packed."""
+    clips, frames = len(video), video.shape[2]
     level = torch.full((clips,), 500.0)
-    noisy = torch.randn(clips, CHANNELS, frames, height, width)
     if name == "wan":
-        goal = torch.randn_like(noisy)
+        goal = torch.randn_like(video)
 
         def wan() -> Tensor:
             with torch.autocast("cpu", torch.bfloat16, enabled=dtype == torch.bfloat16):
-                found = model(noisy, level, words, return_dict=False)[0]
+                found = model(video, level, words, return_dict=False)[0]
             return F.mse_loss(found.float(), goal)
 
         return model, wan
-    flat = noisy.flatten(2).transpose(1, 2).contiguous()
-    aim, mask = torch.randn_like(flat), torch.ones(clips, WORDS)
+    flat = video.reshape(clips, -1, frames, grid[0] * grid[1]).flatten(2).transpose(1, 2).contiguous()
+    aim, mask = torch.randn_like(flat), torch.ones(words.shape[:2])
 
     def ltx() -> Tensor:
         with torch.autocast("cpu", torch.bfloat16, enabled=dtype == torch.bfloat16):
-            found = model(flat, words, level, mask, num_frames=frames, height=height, width=width, return_dict=False)[0]
+            found = model(flat, words, level, mask, num_frames=frames, height=grid[0], width=grid[1], return_dict=False)[0]
         return F.mse_loss(found.float(), aim)
 
     return model, ltx
@@ -122,15 +136,22 @@ def forward_of(name: str, clips: int, frames: int, dtype: torch.dtype) -> tuple[
 
 def median_of(calls: dict[str, Callable[[], object]], rounds: int) -> dict[str, float]:
     """Seconds of each call, taken in turns."""
+    return {name: float(np.median(seconds)) for name, seconds in in_turns(calls, rounds).items()}
+
+
+def in_turns(calls: dict[str, Callable[[], object]], rounds: int) -> dict[str, list[float]]:
+    """Seconds of each call in each round, after one to warm up. With one thread they are the processor's own: wall time is also
+    that of other processes."""
+    clock = time.process_time if torch.get_num_threads() == 1 else time.perf_counter
     for call in calls.values():
         call()
     taken: dict[str, list[float]] = {name: [] for name in calls}
     for _ in range(rounds):
         for name, call in calls.items():
-            begun = time.perf_counter()
+            begun = clock()
             call()
-            taken[name].append(time.perf_counter() - begun)
-    return {name: float(np.median(values)) for name, values in taken.items()}
+            taken[name].append(clock() - begun)
+    return taken
 
 
 def training(
@@ -167,9 +188,12 @@ def training(
 
 def flops_of(clips: int, frames: int) -> float:
     """Of one forward pass of ours."""
+    return _flops(forward_of("kinema", clips, frames, torch.float32)[1])
+
+
+def _flops(loss: Step) -> float:
     from torch.utils.flop_counter import FlopCounterMode
 
-    _, loss = forward_of("kinema", clips, frames, torch.float32)
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         loss()
     return float(counter.get_total_flops())
@@ -194,6 +218,125 @@ def ratios(rows: list[Row]) -> list[Row]:
     return found
 
 
+# The general network
+
+
+BLOCKS = {"kinema": "blocks", "wan": "blocks", "ltx": "transformer_blocks"}
+"""Where blocks are, which are compiled one by one: as our trainer does, and as diffusers advises ("regional compilation")."""
+
+
+def general_forward(name: str, size: str, dtype: torch.dtype) -> tuple[nn.Module, Step]:
+    """A network of one of the general network's sizes and one forward pass over a batch of `FilmRecipe`, with as many tokens of
+    video and of text for each. Ours has one token a frame besides, a level for each frame, and attention inside frames and along
+    time in every block, where the peers attend over all tokens."""
+    torch.manual_seed(0)
+    recipe = FilmRecipe(size=size)
+    side, (width, depth, heads) = recipe.short_side // 8, SIZES[size]
+    words = torch.randn(recipe.batch, MAX_TOKENS, TEXT)
+    video = torch.randn(recipe.batch, recipe.frames, LATENT, side, side)
+    if name != "kinema":
+        grid = (side // recipe.patch, side // recipe.patch)
+        if name == "wan":
+            return peer_forward(
+                name, peer(name, LATENT, recipe.patch, SIZES[size]), video.transpose(1, 2), words, grid, dtype
+            )
+        packed = torch.randn(recipe.batch, LATENT * recipe.patch**2, recipe.frames, *grid)
+        return peer_forward(name, peer(name, packed.shape[1], 1, SIZES[size]), packed, words, grid, dtype)
+    model = DiT(
+        DiTConfig(
+            width=width, depth=depth, heads=heads, channels=LATENT, patch=recipe.patch, time_every=recipe.time_every, text_dim=TEXT
+        )
+    )  # fmt: skip
+    time_s = (torch.arange(recipe.frames) / recipe.fps).expand(recipe.batch, -1)
+    given = DiTInput(
+        video=video, level=torch.rand(recipe.batch, recipe.frames), time_s=time_s, text=words,
+        text_mask=torch.ones(words.shape[:2], dtype=torch.bool),
+    )  # fmt: skip
+    goal = torch.randn_like(video)
+
+    def ours() -> Tensor:
+        with torch.autocast("cpu", torch.bfloat16, enabled=dtype == torch.bfloat16):
+            found = model(given)["video"]
+        return F.mse_loss(found.float(), goal)
+
+    return model, ours
+
+
+def general(size: str, rounds: int, modes: tuple[tuple[str, torch.dtype], ...] = MODES) -> tuple[list[Row], list[Row]]:
+    """Seconds of a forward pass with its backward one, and with the usual optimizer of each (Muon, AdamW and the average of the
+    weights for ours, AdamW for the peers); and ratios, each the median over rounds."""
+    passes: dict[str, Callable[[], object]] = {}
+    steps: dict[str, Callable[[], object]] = {}
+    rows = []
+    for name in NAMES:
+        for how, dtype in modes:
+            model, loss = general_forward(name, size, dtype)
+            if how == "compiled":
+                for block in model.get_submodule(BLOCKS[name]).children():
+                    block.compile(dynamic=False)
+            label = f"{name}, {how}, {str(dtype).removeprefix('torch.')}"
+
+            def both(loss: Step = loss, model: nn.Module = model) -> None:
+                model.zero_grad(set_to_none=True)
+                loss().backward()  # type: ignore[no-untyped-call]
+
+            passes[label] = both
+            if (how, dtype) == MODES[-1]:
+                steps[label] = _stepping(both, model, name)
+        flops, parameters = _flops(general_forward(name, size, torch.float32)[1]), sum(p.numel() for p in model.parameters())
+        rows.append(Row(f"general {size}: network", name, {"parameters": parameters, "GFLOP of a step": 3 * flops / 1e9}))
+        print(rows[-1], flush=True)
+    ratios: list[Row] = []
+    for what, calls in (("forward and backward", passes), ("with optimizer", steps)):
+        taken = in_turns(calls, rounds)
+        for label, seconds in taken.items():
+            rows.append(Row(f"general {size}: {what}", label, {"seconds": float(np.median(seconds))}))
+            print(f"general {size}: {what}: {label}: {rows[-1].values['seconds']:.3f} s", flush=True)
+        ratios += ratios_in_turns(f"general {size}: {what}", taken)
+    return rows, ratios
+
+
+def _stepping(passes: Callable[[], None], model: nn.Module, name: str) -> Callable[[], None]:
+    """With the optimizer of each project."""
+    ours, theirs = Optimizer(model, FilmRecipe()), torch.optim.AdamW(model.parameters(), lr=1e-4)
+
+    def step() -> None:
+        passes()
+        if name == "kinema":
+            ours.step(1e-3)
+        else:
+            theirs.step()
+
+    return step
+
+
+def ratios_in_turns(what: str, taken: dict[str, list[float]]) -> list[Row]:
+    """Ours against the better peer, each in its better precision: the median of the ratios of each round."""
+    found = []
+    own = _fastest(taken, "kinema", "compiled")
+    for how in ("eager", "compiled"):
+        others = [_fastest(taken, name, how) for name in NAMES[1:]]
+        if all(others):
+            other = min(others, key=lambda seconds: float(np.median(seconds)))
+            found.append(Row(f"{what}: ours against the better peer {how}", "", {"ratio": median_ratio(other, own)}))
+    eager = [_fastest(taken, name, "eager") for name in NAMES]
+    if all(eager):
+        other = min(eager[1:], key=lambda seconds: float(np.median(seconds)))
+        found.append(Row(f"{what}: both eager", "", {"ratio": median_ratio(other, eager[0])}))
+    return found
+
+
+def median_ratio(a: list[float], b: list[float]) -> float:
+    """Of two calls that took turns."""
+    return float(np.median(np.array(a) / np.array(b)))
+
+
+def _fastest(taken: dict[str, list[float]], name: str, how: str) -> list[float]:
+    """Of a network's precisions, the times of the fastest; [] where it did not run in this way."""
+    mine = [seconds for label, seconds in taken.items() if label.startswith(f"{name}, {how}")]
+    return min(mine, key=lambda seconds: float(np.median(seconds)), default=[])
+
+
 # Sampling
 
 
@@ -210,14 +353,14 @@ def pipelines(steps: int) -> dict[str, Callable[[], object]]:
         text_encoder=None,
         vae=wan_codec(),
         scheduler=FlowMatchEulerDiscreteScheduler(),
-        transformer=_for_latents("wan", 24),
+        transformer=peer("wan", LATENT, 2),
     )
     ltx = LTXPipeline(
         scheduler=FlowMatchEulerDiscreteScheduler(),
         vae=ltx_codec(),
         text_encoder=None,
         tokenizer=None,
-        transformer=_for_latents("ltx", 24),
+        transformer=peer("ltx", LATENT),
     )
     wan.set_progress_bar_config(disable=True)
     ltx.set_progress_bar_config(disable=True)
@@ -246,22 +389,6 @@ def pipelines(steps: int) -> dict[str, Callable[[], object]]:
         )
 
     return {"kinema": ours, "wan": theirs_wan, "ltx": theirs_ltx}
-
-
-def _for_latents(name: str, channels: int) -> nn.Module:
-    """The peer's transformer on its autoencoder's latents, 2 x 2 of them a token where it can."""
-    from diffusers import LTXVideoTransformer3DModel, WanTransformer3DModel
-
-    head = WIDTH // HEADS
-    if name == "wan":
-        return WanTransformer3DModel(  # type: ignore[no-any-return]
-            patch_size=(1, 2, 2), num_attention_heads=HEADS, attention_head_dim=head, in_channels=channels, out_channels=channels,
-            text_dim=TEXT, ffn_dim=4 * WIDTH, num_layers=DEPTH,
-        )  # fmt: skip
-    return LTXVideoTransformer3DModel(  # type: ignore[no-any-return]
-        in_channels=channels, out_channels=channels, num_attention_heads=HEADS, attention_head_dim=head, cross_attention_dim=WIDTH,
-        num_layers=DEPTH, caption_channels=TEXT,
-    )  # fmt: skip
 
 
 # Codecs
@@ -411,7 +538,9 @@ def growth(rounds: int) -> dict[str, dict[str, list[tuple[float, float]]]]:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="fewer rounds, no compiling in float32")
+    parser.add_argument(
+        "--quick", action="store_true", help="fewer rounds, no compiling in float32; of the general network nothing in it"
+    )
     parser.add_argument(
         "--codec-minutes", type=float, default=3.0, help="training of each codec before it is timed (default: 3)"
     )
@@ -423,6 +552,7 @@ def main() -> int:
     given = parser.parse_args()
     warnings.filterwarnings("ignore")
     rounds = 3 if given.quick else 7
+    modes = tuple(m for m in MODES if not (given.quick and m == MODES[2]))
     print(machine())
     limits = ceilings()
     print(limits)
@@ -430,7 +560,7 @@ def main() -> int:
     summary: list[Row] = []
     curves: dict[str, dict[str, list[tuple[float, float]]]] = {}
     if "steps" in given.parts:
-        rows, flops = training(CLIPS, FRAMES, rounds, tuple(m for m in MODES if not (given.quick and m == MODES[2])))
+        rows, flops = training(CLIPS, FRAMES, rounds, modes)
         summary = ratios(rows)
         own = best(rows, "training step", "kinema", "compiled")
         rate = 3 * flops / own / 1e9
@@ -442,6 +572,12 @@ def main() -> int:
             "seconds": own,
         }
         print(limits)
+    if "general" in given.parts:
+        for size in GENERAL:
+            measured, compared = general(size, rounds + 2, tuple(m for m in modes if not (given.quick and m == MODES[0])))
+            rows, summary = rows + measured, summary + compared
+            if given.write:
+                write(rows, summary, limits, curves, given)
     if "sampling" in given.parts:
         sampled = median_of(pipelines(given.steps), rounds)
         rows += [Row("a second of video", name, {"seconds": seconds}) for name, seconds in sampled.items()]
@@ -469,15 +605,18 @@ def write(
     from kinema.evaluation.report import _curves
 
     kept = ROOT / "docs" / "measurements" / "peers.json"
+    measured: dict[str, str] = {}
     if kept.exists() and set(given.parts) != set(PARTS):
         old = json.loads(kept.read_text())
         rows = [Row(**row) for row in old["rows"] if row["what"] not in {row.what for row in rows}] + rows
         summary = [Row(**row) for row in old["summary"] if row["what"] not in {row.what for row in summary}] + summary
         limits, curves = {**limits, **old["limits"]}, curves or old["growth"]
+        measured = old["measured"]
 
     bars = {
         "training step: ours against the better peer eager": 3.0,
         "training step: ours against the better peer compiled": 1.2,
+        **{f"general {size}: forward and backward: ours against the better peer compiled": 1.3 for size in GENERAL},
         "a second of video: ours against the better pipeline": 3.0,
         "codec decode: ours against the faster peer": 2.0,
     }
@@ -499,9 +638,14 @@ def write(
     command = (
         f"python -m benchmarks.peers{' --quick' * given.quick} --codec-minutes {given.codec_minutes:g} --steps {given.steps}"
     )
+    measured |= dict.fromkeys(given.parts, f"`{command}`, {date.today()}, {machine()}")
     head = (
-        f"# Beside peers\n\n`{command}`, {date.today()}, {machine()}\n\nWidth {WIDTH}, depth {DEPTH}, {HEADS} heads, {CLIPS} clips"
-        f" of {FRAMES} frames of 21 tokens.\n\n"
+        "# Beside peers\n\n"
+        + "\n".join(f"- {part}: {how}" for part, how in measured.items())
+        + f"\n\nWidth {WIDTH}, depth {DEPTH}, {HEADS} heads, {CLIPS} clips of {FRAMES} frames of 21 tokens. General: the network of"
+        f" `kinema train video` at sizes {' and '.join(GENERAL)}, {FilmRecipe().batch} clips of {FilmRecipe().frames} frames of 16"
+        f" tokens, {MAX_TOKENS} tokens of text; width, depth and heads are the same for each. Ours attends inside frames and along"
+        " time in every block, which takes more parameters and products than the peers' one attention over all tokens.\n\n"
     )
     pictures_folder = ROOT / "docs" / "pictures"
     shown = []
@@ -514,6 +658,7 @@ def write(
     keys = "Blue: kinema, red: wan, green: ltx."
     (folder / "peers.md").write_text(head + "\n".join([*lines, "", *shown, "", keys]) + "\n")
     data = {
+        "measured": measured,
         "rows": [row.__dict__ for row in rows],
         "summary": [row.__dict__ for row in summary],
         "limits": limits,

@@ -87,11 +87,12 @@ def test_faster_clips_are_brought_to_the_rate_and_slower_ones_keep_theirs(
 def test_text_states_are_those_of_a_caption(cache: LatentCache, text: MiniLM, tmp_path: Path) -> None:
     batch = cache.sample_batch(0, 0, 3, 6)
     states, mask = text.encode(batch.captions, max_tokens=12)
-    assert batch.text_states.shape == (3, 12, 384) and batch.text_states.dtype == torch.float32
+    assert batch.text_states.shape == (3, 8, 384), "as long as the longest caption needs, in steps of eight"
+    assert batch.text_states.dtype == torch.float32
     assert batch.text_mask[:, : mask.shape[1]].tolist() == mask.tolist() and not batch.text_mask[:, mask.shape[1] :].any()
     np.testing.assert_allclose(batch.text_states[:, : mask.shape[1]].numpy(), states, atol=2e-2)
     condition = batch.text_condition()
-    assert condition.reads.shape == (3, 6, 12) and (condition.reads == batch.text_mask[:, None]).all()
+    assert condition.reads.shape == (3, 6, 8) and (condition.reads == batch.text_mask[:, None]).all()
     folder = captioned_folder(tmp_path / "two", {"a": (8, 32, 32), "b": (8, 32, 32)})
     (folder / "a.json").write_text(json.dumps({"caption_short": "a pan"}))
     (folder / "b.json").write_text(json.dumps({"caption_short": "a pan"}))

@@ -53,6 +53,10 @@ from kinema.types import parse_json
 __all__ = ["LatentCache", "LatentCacheConfig"]
 
 
+TOKENS_STEP = 8
+"""Texts of all batches are padded to one length, the longest caption's, rounded up to a multiple of this."""
+
+
 class LatentCache:
     """Reads a cache that was built. Nothing of it is held in memory but its index.
 
@@ -81,6 +85,8 @@ class LatentCache:
             )
             self._places: dict[str, int] = index["places"]
             self._texts: dict[str, tuple[int, int]] = {text: (place[0], place[1]) for text, place in index["texts"].items()}
+            longest = max((tokens for _, tokens in self._texts.values()), default=1)
+            self._tokens = min(-(-longest // TOKENS_STEP) * TOKENS_STEP, self.config.max_tokens)
         except (ValueError, KeyError, TypeError, OSError) as error:
             raise InputError(f"{path} cannot be read ({str(error)[:80]}); delete the cache and build it again") from None
         self.names = tuple(str(clip["name"]) for clip in self._clips)
@@ -161,7 +167,7 @@ class LatentCache:
         for caption in captions:
             shard, tokens = self._texts[caption]
             texts.append(self._states.read(shard, text_key(caption), 0, tokens))
-        states, mask = stacked_text(texts, self.config.max_tokens)
+        states, mask = stacked_text(texts, self._tokens)
         return ClipBatch(
             latents=torch.stack([self._window(window, frames) for window in windows]).float(),
             fps=torch.tensor([float(clip["fps"]) for clip in clips]),

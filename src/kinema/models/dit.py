@@ -187,7 +187,7 @@ class DiTBlock(nn.Module):
         k, v = self.space.keys(y)
         x = x + m[2] * self.space(rotate(self.space.queries(y), *at.space), rotate(k, *at.space), v)
         if self.time is not None:
-            y = _modulated(x, m[3], m[4]).transpose(1, 2)
+            y = _modulated(x, m[3], m[4]).transpose(1, 2).contiguous()  # else matmul copies the weights for every row
             k, v = self.time.keys(y)
             if cache is not None:
                 cache.new.append((k, v))
