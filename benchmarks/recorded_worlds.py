@@ -45,6 +45,7 @@ ENVS = {
     "ALE/Breakout-v5": (60, 900),
     "MiniGrid-DoorKey-6x6-v0": (120, 120),
     "MiniGrid-Empty-6x6-v0": (150, 100),
+    "MiniGrid-Empty-Random-6x6-v0": (150, 60),
     "CrafterReward-v1": (60, 400),
     "gym_pusht:gym_pusht/PushT-v0": (40, 300),
 }
@@ -87,6 +88,7 @@ ACTED = {
     "ALE/Pong-v5": Acted((92, 186, 92), (0.15, 0.93, 0.8, 1.0), 8 / 210),
     "ALE/Breakout-v5": Acted((200, 72, 72), (0.88, 0.93, 0.05, 0.95), 8 / 160),
     "MiniGrid-Empty-6x6-v0": Acted((250, 60, 60), (0.0, 1.0, 0.0, 1.0), 0.5 / 6),
+    "MiniGrid-Empty-Random-6x6-v0": Acted((250, 60, 60), (0.0, 1.0, 0.0, 1.0), 0.5 / 6),
     "MiniGrid-DoorKey-6x6-v0": Acted((250, 60, 60), (0.0, 1.0, 0.0, 1.0), 0.5 / 6),
     "gym_pusht/PushT-v0": Acted((65, 105, 225), (0.0, 1.0, 0.0, 1.0), 15 / 512, near=55),  # the block is a gray of this blue
 }

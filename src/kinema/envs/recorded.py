@@ -57,6 +57,8 @@ NO_STATE = (
 
 NO_CHANGE = "this recorded world was trained before worlds could be changed: train it again on the same recording"
 
+LEAST_SPREAD = 1e-3
+"""The spread that a number has which never changed (`kinema.training.recordings`)."""
 FURTHEST = 5.0
 """How far from the mean of a recording a number may be set, in units of its spread; training clips what is further."""
 
@@ -355,6 +357,8 @@ class RecordedWorld(RecordedVectorEnv):
         for name, value in changes.items():
             column = scales["names"].index(name)
             mean, spread = float(scales["mean"][column]), float(scales["std"][column])
+            if spread <= LEAST_SPREAD and value != mean:
+                raise InputError(f"{name} was always {mean:.4g} in the recording, so nothing else has been learned")
             if abs(value - mean) > FURTHEST * spread:
                 low, high = mean - FURTHEST * spread, mean + FURTHEST * spread
                 raise InputError(f"{name} {value:g} is far from all that was recorded; expected {low:.4g} to {high:.4g}")

@@ -23,13 +23,21 @@ from kinema.models.dit_model import DiTModel
 
 WANTED = "wanted"
 """What a network knows of the frame that it predicts, where it was trained for it (`wanted_numbers`)."""
+WAVES = (1.0, 2.0, 4.0)
+"""Frequencies in which a network is shown wanted numbers, in units of their spread."""
 
 
 def wanted_numbers(numbers: Tensor, given: Tensor, hidden: Tensor) -> Tensor:
-    """[..., D + 2]: the entities' numbers [..., D] of the predicted frame where they are given [...], else zeros; whether they are;
-    whether those of the frames before it are hidden [...]."""
+    """[..., `wanted_width`]: the entities' numbers [..., D] of the predicted frame, and sines and cosines of them, where they are
+    given [...], else zeros; whether they are; whether those of the frames before it are hidden [...]."""
     given, hidden = (x[..., None].to(numbers.dtype).expand(*numbers.shape[:-1], 1) for x in (given, hidden))
-    return torch.cat([numbers * given, given, hidden], -1)
+    waves = [f(numbers * wave) for wave in WAVES for f in (torch.sin, torch.cos)]
+    return torch.cat([torch.cat([numbers, *waves], -1) * given, given, hidden], -1)
+
+
+def wanted_width(entity_numbers: int) -> int:
+    """How many numbers `wanted_numbers` makes of those of the entities."""
+    return entity_numbers * (1 + 2 * len(WAVES)) + 2
 
 
 def _before(model: DiTModel, states: Sequence[FrameState]) -> tuple[Tensor, dict[str, Tensor]]:

@@ -29,6 +29,8 @@ from kinema.models.attention import attend, rms_norm, rotary, rotary_2d, rotate
 
 LEVEL_FEATURES = 64
 """Sines and cosines that tell the network a level."""
+PLACE_WAVES = 8
+"""Half waves across a picture that tell tokens where they are, from one to so many."""
 HEIGHT_UNITS = 10.0
 """A picture's height in units of position."""
 TIME_UNITS = 16.0
@@ -65,9 +67,12 @@ class DiTConfig:
     """Declared entities of a frame."""
     slot_dim: int = 0
     """Numbers of an entity."""
+    places: bool = False
+    """Whether tokens know where in the picture they are, as they must where given numbers say where things are: relative positions
+    alone do not tell."""
 
     def __post_init__(self) -> None:
-        for name in (f.name for f in fields(self) if f.name not in ("causal", "known", "predicted")):
+        for name in (f.name for f in fields(self) if f.name not in ("causal", "known", "predicted", "places")):
             value, least = getattr(self, name), int(name in ("width", "depth", "heads", "channels", "patch"))
             if not isinstance(value, int) or isinstance(value, bool) or value < least:
                 raise ModelError(f"{name} {value!r}: expected a whole number, at least {least}")
@@ -231,6 +236,14 @@ def level_features(level: Tensor) -> Tensor:
     return torch.cat([angle.sin(), angle.cos()], -1)
 
 
+def place_features(rows: int, columns: int, like: Tensor) -> Tensor:
+    """Sines and cosines of where in the picture patches are, [rows, columns, 4 * PLACE_WAVES]."""
+    waves = torch.arange(1, PLACE_WAVES + 1, device=like.device) * math.pi
+    y, x = ((torch.arange(n, device=like.device) + 0.5)[:, None] / n * waves for n in (rows, columns))
+    each = [z.expand(rows, columns, -1) for z in (y.sin()[:, None], y.cos()[:, None], x.sin()[None], x.cos()[None])]
+    return torch.cat(each, -1).to(like.dtype)
+
+
 class DiT(nn.Module):
     """The network. `forward` estimates what is clean: with `context` relative to the frame before (see `kinema.diffusion.flow`)."""
 
@@ -242,6 +255,7 @@ class DiT(nn.Module):
         self.slot_in = nn.Linear(config.slot_dim * (1 + config.context), width) if config.slots else None
         self.slot_names = nn.Parameter(torch.randn(config.slots, width) * 0.3) if config.slots else None
         self.frame_token = nn.Parameter(torch.randn(width) * 0.3)
+        self.place_in = nn.Linear(4 * PLACE_WAVES, width) if config.places else None
         known = sum(config.known.values())
         self.condition = nn.Sequential(
             nn.Linear(LEVEL_FEATURES + known, width), nn.SiLU(), nn.Linear(width, width), nn.SiLU()
@@ -264,6 +278,8 @@ class DiT(nn.Module):
         video = given.video if given.context is None else torch.cat([given.context.flatten(2, 3), given.video], 2)
         patches = self.video_in(video.flatten(0, 1))
         rows, columns = patches.shape[-2:]
+        if self.place_in is not None:
+            patches = patches + self.place_in(place_features(rows, columns, patches)).permute(2, 0, 1)
         extra = [self.frame_token.expand(b, t, 1, -1).to(patches.dtype)]
         if self.slot_in is not None and self.slot_names is not None and given.slots is not None:
             slots = given.slots[:, :, None]

@@ -22,7 +22,7 @@ from kinema.datasets.pictures import CELL_PX
 from kinema.devices import float32_default
 from kinema.envs.spaces import width
 from kinema.errors import InputError, OutputError
-from kinema.inference.dit_rollout import WANTED
+from kinema.inference.dit_rollout import WANTED, wanted_width
 from kinema.models.dit import SIZES, DiTConfig
 from kinema.models.dit_model import DiTModelConfig
 from kinema.models.hub import save, weights_folder
@@ -52,7 +52,9 @@ def config_for(data: Dataset, recordings: Recordings, recipe: WorldRecipe, name:
     about = data.about
     across, depth, heads = SIZES[recipe.size]
     numbers = {"action": width(about["action"]), **({"sensors": recordings.sensors} if recordings.sensors else {})}
-    wanted = {WANTED: len(recordings.entity_columns) + 2} if recordings.entity_columns and recipe.wanted_share else {}
+    wanted = (
+        {WANTED: wanted_width(len(recordings.entity_columns))} if recordings.entity_columns and recipe.wanted_share else {}
+    )
     return DiTModelConfig(
         name=name,
         network=DiTConfig(
@@ -63,6 +65,7 @@ def config_for(data: Dataset, recordings: Recordings, recipe: WorldRecipe, name:
             context=recipe.context,
             causal=True,
             time_every=recipe.time_every,
+            places=bool(wanted),
             text_dim=0 if recordings.text is None else recordings.text[0].shape[-1],
             known={track: recipe.context * count for track, count in numbers.items()} | wanted,
             predicted={"reward": 1, "terminated": 1, **({"sensors": recordings.sensors} if recordings.sensors else {})},

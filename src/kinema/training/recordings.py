@@ -68,7 +68,7 @@ class WorldRecipe(DiTRecipe):
     own_from: float = 0.35
     own_most: int = 8
     """How many times over, at most; few times are the most usual."""
-    wanted_share: float = 0.15
+    wanted_share: float = 0.25
     """Share of the rows that teach to paint a frame of which the entities are given; of recordings with entities. 0: none does."""
     hidden_share: float = 0.1
     """Share of the rows in which the numbers of the past are hidden; of recordings with entities."""
@@ -257,7 +257,7 @@ class WorldBatch:
     time_s: Tensor
     spread: float
     wanted: Tensor | None = None
-    """[B, T, D + 2] (`kinema.inference.dit_rollout.wanted_numbers`)."""
+    """[B, T, `wanted_width`] (`kinema.inference.dit_rollout.wanted_numbers`)."""
     text: Tensor | None = None
     text_mask: Tensor | None = None
 
