@@ -16,7 +16,7 @@ from kinema.datasets.lerobot import Dataset
 from kinema.datasets.recorder import record
 from kinema.envs.recorded import RecordedWorld
 from kinema.errors import InputError
-from kinema.inference.dit_rollout import WANTED, read_numbers
+from kinema.inference.dit_rollout import WANTED, read_numbers, wanted_width
 from kinema.models.hub import weights_folder
 from kinema.simulation.entity_numbers import change_from_text
 from kinema.training.checkpoint import KEYS, save_checkpoint
@@ -48,13 +48,13 @@ def batch(recorded: Path) -> WorldBatch:
 
 
 def test_rows_tell_the_entities_of_a_frame_from_elsewhere(batch: WorldBatch) -> None:
-    assert batch.wanted is not None and batch.wanted.shape[-1] == 2 + 2
+    assert batch.wanted is not None and batch.wanted.shape[-1] == wanted_width(2)
     told, hidden = batch.wanted[:, :, -2] > 0, batch.wanted[:, :, -1] > 0
     rows, blind, plain = (x[:, 0].nonzero()[:, 0].tolist() for x in (told, hidden, ~told & ~hidden))
     assert rows and blind and plain and not (told & hidden).any()
     given = batch.given(batch.level)
     assert torch.equal(given.vectors[WANTED], batch.wanted)
-    assert torch.equal(batch.wanted[rows][..., :-2], batch.targets["sensors"][rows][..., 4:]), "the last two are entities"
+    assert torch.equal(batch.wanted[rows][..., :2], batch.targets["sensors"][rows][..., 4:]), "the last two are entities"
     assert not batch.wanted[plain].any() and not batch.wanted[blind][..., :-2].any()
     follows = batch.tracks["video"][:, batch.before :]
     assert torch.equal(batch.targets["video"][plain + blind], follows[plain + blind])

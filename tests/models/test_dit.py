@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from kinema.errors import ModelError
-from kinema.models.dit import SIZES, DiT, DiTConfig, DiTInput, FrameCache
+from kinema.models.dit import PLACE_WAVES, SIZES, DiT, DiTConfig, DiTInput, FrameCache, place_features
 
 CONFIG = DiTConfig(
     width=32, depth=4, heads=2, channels=6, context=2, causal=True, known={"action": 3}, predicted={"reward": 1}, slots=2,
@@ -125,3 +125,12 @@ def test_a_config_is_stored_and_bad_ones_are_named() -> None:
     ):  # fmt: skip
         with pytest.raises(ModelError, match=message):
             DiTConfig.from_dict({**CONFIG.to_dict(), **entries})
+
+
+def test_places_are_those_of_a_picture_whatever_its_patches() -> None:
+    """Of every patch its own, within what a picture spans; and a picture of twice as many patches has the same ones in between."""
+    few, many = place_features(3, 4, torch.zeros(1)), place_features(9, 12, torch.zeros(1))
+    assert few.shape == (3, 4, 4 * PLACE_WAVES) and few.flatten(0, 1).unique(dim=0).shape[0] == 12
+    torch.testing.assert_close(few, many[1::3, 1::3])
+    config = DiTConfig(width=32, depth=1, heads=2, channels=4, places=True)
+    assert DiT(config).place_in is not None and DiT(replace(config, places=False)).place_in is None
