@@ -388,8 +388,10 @@ def main() -> int:
     if given.write:
         pictures = ROOT / "docs" / "pictures"
         (pictures / "scaling.svg").write_text(drawn)
-        picture.save(pictures / "scaling.jpg", quality=80)
-        head = f"# What size and data buy\n\n`python -m benchmarks.scaling`, {date.today()}, {machine()}\n\n"
+        small = picture.resize((picture.width * 2 // 3, picture.height * 2 // 3))
+        small.save(pictures / "scaling.jpg", quality=75)
+        command = f"python -m benchmarks.scaling --films {given.films} --steps {given.steps}"
+        head = f"# What size and data buy\n\n`{command}`, {date.today()}, {machine()}\n\n"
         about = (
             f"{len(cache.names):,} films of {FRAMES} pictures of {SIDE}x{SIDE}, one to three of eight kinds of things; batches of"
             f" {FilmRecipe().batch} clips of {FilmRecipe().frames} pictures; one seed. The error is the mean over noise levels"
