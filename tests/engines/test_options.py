@@ -10,6 +10,7 @@ import pytest
 from tests.engines.conftest import noise
 
 from kinema.engines import FilmRequest
+from kinema.engines.compose import Parts, film_workflow
 from kinema.engines.diffusers.engine import DiffusersEngine
 from kinema.engines.opening import capabilities_for
 from kinema.engines.registry import MOST_BATCH, ModelEntry, entries, save_entry
@@ -60,12 +61,15 @@ def test_what_only_kinema_chooses_from_is_refused(tiny: Callable[[str], Path]) -
         able.check(FilmRequest(workflow="generate", prompt="x", options=SamplingConfig(num_candidates=4)))
 
 
-def test_words_that_change_nothing_are_noted(engine_of: Callable[[str], DiffusersEngine]) -> None:
-    picture = noise(size=(64, 64))
-    (film,) = engine_of("svd").film(
-        FilmRequest(workflow="image", prompt="x", first=picture, steps=1, seconds=0.2, size=(64, 64))
+def test_words_that_change_nothing_are_noted(tiny: Callable[[str], Path]) -> None:
+    """Clients of the Videos API always send some; they stand beside the film, and so does the note."""
+    able = capabilities_for(ModelEntry(name="svd", source=str(tiny("svd"))))
+    request = FilmRequest(workflow="image", prompt="x", first=noise(size=(64, 64)), seconds=1 / 7, size=(64, 64))
+    able.check(request)
+    parts = Parts(
+        capabilities=able, primitive=lambda one, plan: noise(plan.frames, plan.fps, plan.size), primitives=("image",)
     )
-    assert "svd goes by no words here" in film.settings["notes"]
+    assert "svd goes by no words here" in film_workflow(parts, request).settings["notes"]
 
 
 def test_what_another_server_films_is_not_said_here() -> None:

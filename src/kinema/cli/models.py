@@ -85,8 +85,8 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
         metavar="NAME=FILE",
         help="a LoRA that requests may ask for; may be repeated",
     )
-    one.add_argument("--device", type=filled, default="", help=f"{DEVICE_HELP} (default: as the command says that films)")
-    one.add_argument("--upstream-model", type=filled, default="", metavar="NAME", help="its name on the other server")
+    one.add_argument("--device", type=filled, help=f"{DEVICE_HELP} (default: as the command says that films)")
+    one.add_argument("--upstream-model", type=filled, metavar="NAME", help="its name on the other server")
     one.add_argument(
         "--key-variable",
         type=filled,
@@ -194,11 +194,11 @@ def _add(arguments: argparse.Namespace) -> int:
     entry = ModelEntry(
         name=name, source=source, dtype=arguments.dtype, gguf=_gguf_of(arguments, source), controls=tuple(arguments.control),
         quantize="" if arguments.quantize == "gguf" else arguments.quantize, offload=arguments.offload,
-        compile=arguments.compile, batch=arguments.batch, cache=arguments.cache, device=arguments.device,
+        compile=arguments.compile, batch=arguments.batch, cache=arguments.cache, device=arguments.device or "",
         aliases=tuple(arguments.alias),
         loras=tuple(parse_lora(text) for text in arguments.lora),
-        lora_files=dict(map(_offered, arguments.offer_lora)), upstream_model=arguments.upstream_model,
-        key_variable=arguments.key_variable, lost=arguments.lost, idempotent=arguments.idempotent,
+        lora_files=dict(map(_offered, arguments.offer_lora)), upstream_model=arguments.upstream_model or "",
+        key_variable=arguments.key_variable or "", lost=arguments.lost, idempotent=arguments.idempotent,
     )  # fmt: skip
     for lora in entry.loras:
         check_lora(lora)

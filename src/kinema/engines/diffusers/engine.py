@@ -392,7 +392,7 @@ def capabilities_of(entry: ModelEntry, folder: ModelFolder, family: Family) -> C
         most_seconds=None if goes_on or family.frames.most is None else family.frames.most / family.fps,
         steps=max((len(entry.arguments[name]) for name in listed), default=family.steps), guidance=family.guidance,
         negative_prompt="negative_prompt" in next(iter(taken.values())), sound=family.sound,
-        strength=0.8 if "edit" in calls else None, masks=any(call.inputs == "vace" for call in calls.values()),
+        strength=0.8 if "strength" in taken.get("edit", ()) else None, masks=any(call.inputs == "vace" for call in calls.values()),
         controls=controls,
         loras=hasattr(pipeline, "load_lora_weights"),
         lora_names=tuple(entry.lora_files),
