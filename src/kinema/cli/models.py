@@ -90,7 +90,6 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
     one.add_argument(
         "--key-variable",
         type=filled,
-        default="",
         metavar="VARIABLE",
         help="environment variable with the other server's key",
     )

@@ -427,7 +427,7 @@ def _unused(
 ) -> dict[Workflow, tuple[str, ...]]:
     """What of a request changes nothing, by workflow: what its pipeline has no argument for. listed: the entry's arguments list the
     times of the steps."""
-    found: dict[Workflow, tuple[str, ...]] = {}
+    unused: dict[Workflow, tuple[str, ...]] = {}
     for workflow in workflows:
         by = primitive_of(workflow, tuple(taken))
         takes = taken[by] if by is not None else frozenset()
@@ -440,8 +440,8 @@ def _unused(
         }  # fmt: skip
         lacks = tuple(name for name, is_heard in heard.items() if not is_heard)
         if lacks:
-            found[workflow] = lacks
-    return found
+            unused[workflow] = lacks
+    return unused
 
 
 LISTED_STEPS = frozenset(("timesteps", "sigmas"))
