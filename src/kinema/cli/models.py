@@ -366,7 +366,7 @@ def _check(arguments: argparse.Namespace) -> int:
 
         given["first"] = Clip.of(Image.new("RGB", one.size, (96, 128, 160)))
     fixed = "steps" in one.unused.get(workflow, ())
-    steps = one.steps if fixed else arguments.steps
+    steps: int = one.steps if fixed and one.steps else arguments.steps
     request = FilmRequest(
         workflow=workflow,
         prompt="a red ball",
