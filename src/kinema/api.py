@@ -47,7 +47,8 @@ def films(
     progress: Progress | None = None, watch: OnFrames | None = None, checkpoint: WindowCheckpoint | None = None,
 ) -> list[Clip]:  # fmt: skip
     """Film several prompts in one pass, each as `generate` films it alone with its seed. Open models film as many in one pass as
-    was said when they were added (`kinema models add --batch`), where their pipeline takes several.
+    was said when they were added (`kinema models add --batch`), where their pipeline takes several; what is rounded otherwise there
+    can change a pixel by a level.
 
     Args:
         prompts: N descriptions, one for each film.

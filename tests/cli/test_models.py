@@ -68,13 +68,20 @@ def test_a_license_is_accepted_before_a_model_is_added(
     assert "copy" in entries()
 
 
-def test_checking_keeps_what_it_measured(wan: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    save_entry(ModelEntry(name="wan", source=str(wan), arguments={"max_sequence_length": 16}))
-    assert main(["models", "check", "wan", "--size", "64x48", "--steps", "1"]) == 0
-    assert capsys.readouterr().out.startswith("wan films: 64x48, 2 frames; ")
-    measured = entries()["wan"]
+def test_checking_keeps_what_it_measured(wan: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Of the usual size or one like it; a much smaller film says nothing of it, and is not kept."""
+    small = make_tiny("cogvideox", tmp_path / "small")
+    save_entry(ModelEntry(name="small", source=str(small), arguments={"use_dynamic_cfg": False}))
+    assert main(["models", "check", "small", "--steps", "1"]) == 0
+    shown = capsys.readouterr().out
+    assert shown.startswith("small films: 64x64, 2 frames; ") and "measured at 64x64" in shown
+    measured = entries()["small"]
     assert measured.memory_bytes and measured.seconds_per_second
-    assert measured.arguments == {"max_sequence_length": 16}
+    assert measured.arguments == {"use_dynamic_cfg": False}
+    save_entry(ModelEntry(name="wan", source=str(wan)))
+    assert main(["models", "check", "wan", "--size", "64x48", "--steps", "1"]) == 0
+    assert "64x48 says too little of the usual size, 832x480" in capsys.readouterr().out
+    assert entries()["wan"].seconds_per_second is None
     assert "0 steps: expected at least 1" in error_of(capsys, "check", "wan", "--steps", "0")
     assert "size" in error_of(capsys, "check", "wan", "--size", "large")
 
@@ -82,7 +89,7 @@ def test_checking_keeps_what_it_measured(wan: Path, capsys: pytest.CaptureFixtur
 @pytest.mark.parametrize(
     ("argv", "message"),
     [
-        (("add", "nothing"), "nothing is no folder with model_index.json"),
+        (("add", "nothing"), "no such folder nothing: expected one, OWNER/NAME on the hub"),
         (("add", "WAN", "--name", "a b"), "model name 'a b'"),
         (("add", "WAN", "--alias", "a/b"), "alias 'a/b' of wan"),
         (("add", "WAN", "--name", "kinema-tiny"), "'kinema-tiny' is the name of a model that Kinema ships"),
@@ -92,6 +99,14 @@ def test_checking_keeps_what_it_measured(wan: Path, capsys: pytest.CaptureFixtur
         (("add", "http://[bad/v1"), "expected the address of a server"),
         (("add", "http://localhost:port"), "expected the address of a server"),
         (("add", "https://me:sk-secret@host/v1"), "keys do not belong in an address"),
+        (("add", ""), "argument source: it is empty"),
+        (("add", "/nowhere"), "no such folder /nowhere"),
+        (("add", "WAN", "--name", ""), "argument --name: it is empty"),
+        (("add", "WAN", "--device", "gpu7"), "device 'gpu7' of wan: expected auto, cpu, cuda, cuda:1 or mps"),
+        (("add", "WAN", "--key-variable", "X"), "key_variable of wan: it is for another server"),
+        (("add", "WAN", "--lost", "resubmit"), "lost of wan: it is for another server"),
+        (("add", "WAN", "--control", "depth"), "control depth: wan edits films as they look, steered by coarse alone"),
+        (("add", "http://127.0.0.1:1", "--name", "far", "--dtype", "fp32"), "dtype of far: another server films"),
         (("show", "none"), "no model 'none' was added; there are none"),
         (("check", "none"), "no model 'none' was added"),
         (("remove", "none"), "no model 'none' was added"),
@@ -124,6 +139,12 @@ def test_mistakes_are_one_line(
         ("[models.wan]\nsource = 'a'\nlicense = { nmae = 'mit' }", "[models.wan]: license has 'nmae'"),
         ("[models.wan]\nsource = 'a'\narguments = 3", "arguments of [models.wan] is '3': expected a table"),
         ("[models.wan]\nsource = 'a'\nmemory_bytes = true", "memory_bytes of [models.wan] is 'True': expected a whole number"),
+        ("[models.wan]\nsource = 'a'\nmemory_bytes = -5", "[models.wan]: memory_bytes -5 of wan: expected a whole number from 0"),
+        ("[models.wan]\nsource = 'a'\nseconds_per_second = nan", "[models.wan]: seconds_per_second nan of wan"),
+        ("[models.wan]\nsource = 'a'\narguments = { x = [nan] }", "[models.wan]: arguments of wan: x is nan"),
+        ("[models.wan]\nsource = 'a'\ngguf = { vae = 3 }", "gguf of [models.wan] is"),
+        ("[models.kinema-tiny]\nsource = 'a'", "[models.kinema-tiny]: 'kinema-tiny' is the name of a model that Kinema ships"),
+        ("[models.a]\nsource = 'a'\naliases = ['kinema-tiny']", "[models.a]: 'kinema-tiny' is the name of a model"),
         ("[models.'a b']\nsource = 'a'", "[models.a b]: model name 'a b'"),
         ("[models.a]\nsource = 'a'\n[models.b]\nsource = 'b'\naliases = ['a']", "aliases of [models.b]: 'a' is taken by [models"),
     ],
@@ -135,6 +156,18 @@ def test_a_file_with_a_mistake(file: Path, capsys: pytest.CaptureFixture[str], t
         line = error_of(capsys, *argv)
         assert str(file) in line and message in line
     assert file.read_text() == text, "nothing is written over it"
+
+
+def test_a_file_of_an_editor_that_marks_its_letters(file: Path) -> None:
+    """With the mark of UTF-8 at its beginning."""
+    file.write_text("[models.wan]\nsource = 'a'\n", encoding="utf-8-sig")
+    save_entry(ModelEntry(name="other", source="b"))
+    assert list(entries()) == ["wan", "other"]
+
+
+def test_a_server_that_is_silent_is_added_with_a_note(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["models", "add", "http://127.0.0.1:1", "--name", "far"]) == 0
+    assert "note: 127.0.0.1 does not film now: no connection" in capsys.readouterr().out and "far" in entries()
 
 
 def test_a_file_comes_back_as_it_was_written(file: Path) -> None:

@@ -130,6 +130,17 @@ def test_what_does_not_fit_is_one_line(folder: Path, tmp_path: Path, capsys: pyt
             ModelEntry(name="wan", source=str(folder), gguf={"text_encoder": str(file), "transformer": str(file)}),
             device="cpu",
         ).film(REQUEST)
+    for check in (
+        lambda entry: main(["models", "add", str(folder), *(f"--gguf={name}={one}" for name, one in entry.gguf.items())]),
+        lambda entry: DiffusersEngine(entry, device="cpu").film(REQUEST),
+    ):
+        entry = ModelEntry(name="wan", source=str(folder), gguf={"vae": str(file), "transformer": str(file)})
+        try:
+            assert check(entry) == 2
+            error = capsys.readouterr().err
+        except ModelError as raised:
+            error = str(raised)
+        assert "wan-Q8_0.gguf does not fit vae of wan: it holds " in error and "name the file of this component" in error
     broken = tmp_path / "broken.gguf"
     broken.write_bytes(file.read_bytes()[:1000])
     with pytest.raises(ModelError, match=r"broken.gguf does not fit transformer of wan"):

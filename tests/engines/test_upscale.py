@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -98,9 +99,32 @@ def test_a_kinema_model_renders_the_state_larger() -> None:
     assert made.settings["layout"] == "upscale" and made.settings["scaled_from"] == "64x64"
     with pytest.raises(SizeError, match=r"expected a size larger than the clip's 64x64"):
         kinema.upscale(clip, size="64x64")
-    for more in ({"prompt": "a blue ball"}, {"strength": 0.5}):
-        with pytest.raises(InputError, match="which no words and no strength change"):
-            kinema.upscale(clip, **more)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("name", ["ltx-upscaler", "kinema-tiny"])
+def test_what_an_upscaler_does_not_use_is_refused(engine_of: Engines, name: str) -> None:
+    """Else the film's settings would hold what it was not made with."""
+    model = name if name == "kinema-tiny" else engine_of(name)
+    clip = replace(noise(5, size=(64, 64)), caption="a red ball")
+    more: dict[str, Any]
+    for more in ({"prompt": "a blue ball"}, {"strength": 0.5}, {"guidance": 9.0}, {"steps": 7}):
+        if name == "kinema-tiny" and "steps" in more:
+            continue  # it looks for the state in so many
+        with pytest.raises(InputError, match=rf"{name} takes no \w+ to upscale: leave (it|them) out"):
+            kinema.upscale(clip, model=model, **more)
+    if name != "kinema-tiny":
+        made = kinema.upscale(clip, model=model)
+        assert made.caption == made.settings["prompt"] == "a red ball"
+        assert not {"steps", "guidance", "strength", "notes"} & made.settings.keys()
+
+
+@pytest.mark.parametrize(("size", "notes"), [
+    ("64x64", []), ("96x96", ["enlarged to 128x128, shown at 96x96"]),
+    ("64x128", ["of what is given (32x32) 50% is cut away to the shape of 64x128"]),
+])  # fmt: skip
+def test_what_is_shown_otherwise_is_noted(engine_of: Engines, size: str, notes: list[str]) -> None:
+    made = kinema.upscale(noise(5), size=size, model=engine_of("ltx-upscaler"))
+    assert made.size == size and made.settings.get("notes", []) == notes
 
 
 def test_what_cannot_be_is_one_line(engine_of: Engines) -> None:
@@ -111,7 +135,7 @@ def test_what_cannot_be_is_one_line(engine_of: Engines) -> None:
             kinema.upscale(noise(5), model=engine_of("wan"), strength=strength)
     with pytest.raises(SizeError, match="expected up to 16,777,216 pixels"):
         kinema.upscale(noise(5), model=engine_of("wan"), size="8000x8000")
-    with pytest.raises(InputError, match="takes no strength where a drawing steers it"):
+    with pytest.raises(InputError, match="takes no strength to restyle"):
         kinema.restyle(make_scene(5), "x", model=engine_of("cosmos-transfer"), strength=0.5)
     with pytest.raises(InputError, match="svd cannot do 'upscale'"):
         kinema.upscale(noise(5), model=engine_of("svd"))

@@ -257,6 +257,21 @@ def test_nobody_there(there: StandIn, monkeypatch: pytest.MonkeyPatch, tmp_path:
     assert len(engine_for(there, tmp_path).film(REQUEST)) == 1
 
 
+def test_somebody_who_waits_hears_soon_that_nobody_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without a ledger, as the library and the command line film."""
+    monkeypatch.setattr(upstream, "AWAY_S", 0.3)
+    begun = time.monotonic()
+    engine = UpstreamEngine(ModelEntry(name="far", source="http://127.0.0.1:1"))
+    assert "no connection" in str(refused(engine)) and time.monotonic() - begun < 30
+
+
+def test_a_model_that_the_server_does_not_list_is_doubted(there: StandIn) -> None:
+    there.scripts["models"] = [reply({"data": [{"id": "big-1"}]})] * 2
+    entry = ModelEntry(name="far", source=there.url, upstream_model="nosuch")
+    assert upstream.doubts_of(entry) == ["127.0.0.1 lists no model 'nosuch'; it lists big-1"]
+    assert not upstream.doubts_of(replace(entry, upstream_model="big-1"))
+
+
 def test_gone_in_the_middle(there: StandIn, film: bytes, tmp_path: Path) -> None:
     """The other server ends and starts again: the same video is polled on."""
     there.polls = 10_000

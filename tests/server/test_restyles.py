@@ -78,6 +78,10 @@ def test_a_video_is_shown_larger(client: TestClient, tmp_path: Path) -> None:
     for change, message in (
         ({"size": "64x64"}, "a size larger than the video's 64x64"),
         ({"model": "vace"}, "cannot do 'upscale'"),
+        ({"prompt": "x"}, "larger takes no words to upscale"),
+        ({"strength": 0.1}, "larger takes no strength"),
+        ({"steps": 7}, "larger takes no steps"),
+        ({"guidance": 9.0, "model": "kinema-tiny"}, "kinema-tiny takes no guidance to upscale"),
     ):
         answer = client.post("/v1/videos/upscales", json={"video": {"id": first["id"]}, "model": "larger", **change})
         assert answer.status_code == 400 and message in answer.json()["error"]["message"], answer.text

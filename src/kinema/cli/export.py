@@ -10,7 +10,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from kinema.cli.options import up_to, words
+from kinema.cli.options import filled, up_to, words
 from kinema.errors import InputError
 
 MOST_STEPS = 64
@@ -26,7 +26,7 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
     web = kinds.add_parser("web", help="static files that play in a browser", description=run.__doc__)
     web.add_argument(
         "world",
-        type=words,
+        type=filled,
         help="the folder of a world that kinema train world made, or of its run; or a model such as kinema-tiny",
     )
     web.add_argument("-o", "--output", type=Path, required=True, help="folder that is made")

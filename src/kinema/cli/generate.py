@@ -61,6 +61,7 @@ STORED: dict[str, tuple[type, ...]] = {
 
 def _repeat(arguments: argparse.Namespace) -> None:
     """Fill in from a clip's settings what the command line leaves open."""
+    from kinema.engines.native import is_native
     from kinema.media import Clip
 
     source = arguments.source
@@ -72,7 +73,10 @@ def _repeat(arguments: argparse.Namespace) -> None:
     if settings.get("pictures") and arguments.image is None and arguments.last is None:
         raise InputError(f"{source} was made from pictures, which it does not hold; give --image or --last again")
     settings = {"candidates": 1, **settings}
+    own = arguments.model is None or is_native(arguments.model)
     for name, kinds in STORED.items():
+        if name in ("candidates", "film_steps") and not own:
+            continue  # another model is to film the same
         if not isinstance(settings.get(name), kinds):
             raise InputError(f"{source} cannot be repeated: it holds no {name.replace('_', ' ')}; give a prompt instead")
         if getattr(arguments, name, None) is None:

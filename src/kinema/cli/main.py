@@ -9,9 +9,11 @@ import sys
 from collections.abc import Sequence
 from importlib import import_module
 from importlib.metadata import version
-from typing import NoReturn
+from pathlib import Path
+from typing import Any, NoReturn
 
 from kinema.cli.cores import share_cores
+from kinema.cli.options import path
 from kinema.errors import InputError, KinemaError
 
 VERBS = (
@@ -41,6 +43,10 @@ USER_ERROR, STOPPED, PIPE_CLOSED = 2, 130, 141
 
 class CommandLineParser(argparse.ArgumentParser):
     """Reports command line errors in the same form as all other errors."""
+
+    def __init__(self, *arguments: Any, **named: Any) -> None:
+        super().__init__(*arguments, **named)
+        self.register("type", Path, path)
 
     def error(self, message: str) -> NoReturn:
         raise InputError(f"{message}; see {self.prog} --help")

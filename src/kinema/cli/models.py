@@ -10,11 +10,12 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
+import re
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kinema.cli.options import DEVICE_HELP, model_name, whole, words
+from kinema.cli.options import DEVICE_HELP, filled, model_name, whole
 from kinema.errors import InputError
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 NEEDS_FILM = {"edit": "edit CLIP PROMPT", "restyle": "restyle CLIP PROMPT", "upscale": "upscale CLIP"}
 """Workflows that begin with a film, and the commands that take one."""
+HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
 VERBS = ("add", "show", "remove", "check")
 
 
@@ -37,12 +39,17 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
     one = verbs.add_parser("add", help="add an open model under a name", description=_add.__doc__)
     one.add_argument(
         "source",
-        type=words,
+        type=filled,
         help="a folder (diffusers, or a recorded world), a name on the hub, or a server's address",
     )
-    one.add_argument("--name", help="what to call it (default: the folder's name)")
+    one.add_argument("--name", type=filled, help="what to call it (default: the folder's name)")
     one.add_argument(
-        "--alias", action="append", default=[], metavar="NAME", help="another name, such as sora-2; may be repeated"
+        "--alias",
+        type=filled,
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="another name, such as sora-2; may be repeated",
     )
     one.add_argument("--dtype", default="", choices=("fp32", "fp16", "bf16"), help="of the weights (default: bf16 on a GPU)")
     one.add_argument(
@@ -78,10 +85,13 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
         metavar="NAME=FILE",
         help="a LoRA that requests may ask for; may be repeated",
     )
-    one.add_argument("--device", default="", help=f"{DEVICE_HELP} (default: as the command says that films)")
-    one.add_argument("--upstream-model", default="", metavar="NAME", help="its name on the other server")
+    one.add_argument("--device", type=filled, help=f"{DEVICE_HELP} (default: as the command says that films)")
+    one.add_argument("--upstream-model", type=filled, metavar="NAME", help="its name on the other server")
     one.add_argument(
-        "--key-variable", default="", metavar="VARIABLE", help="environment variable with the other server's key"
+        "--key-variable",
+        type=filled,
+        metavar="VARIABLE",
+        help="environment variable with the other server's key",
     )
     one.add_argument(
         "--lost", default="fail", choices=("fail", "resubmit"), help="what happens to a video that the other server lost"
@@ -169,7 +179,9 @@ def _add(arguments: argparse.Namespace) -> int:
     from kinema.models.hub import available_models
 
     source = arguments.source
-    if entry_of_source(source) is None and not Path(source).exists() and source.count("/") == 1:
+    if entry_of_source(source) is None and not Path(source).exists():
+        if HUB_NAME.fullmatch(source) is None:
+            raise InputError(f"no such folder {source}: expected one, OWNER/NAME on the hub, or the address of a server")
         source = _fetched(source)
     simple = entry_of_source(source)
     name = arguments.name or (simple.name if simple is not None else Path(source).name)
@@ -181,16 +193,17 @@ def _add(arguments: argparse.Namespace) -> int:
     entry = ModelEntry(
         name=name, source=source, dtype=arguments.dtype, gguf=_gguf_of(arguments, source), controls=tuple(arguments.control),
         quantize="" if arguments.quantize == "gguf" else arguments.quantize, offload=arguments.offload,
-        compile=arguments.compile, batch=arguments.batch, cache=arguments.cache, device=arguments.device,
+        compile=arguments.compile, batch=arguments.batch, cache=arguments.cache, device=arguments.device or "",
         aliases=tuple(arguments.alias),
         loras=tuple(parse_lora(text) for text in arguments.lora),
-        lora_files=dict(map(_offered, arguments.offer_lora)), upstream_model=arguments.upstream_model,
-        key_variable=arguments.key_variable, lost=arguments.lost, idempotent=arguments.idempotent,
+        lora_files=dict(map(_offered, arguments.offer_lora)), upstream_model=arguments.upstream_model or "",
+        key_variable=arguments.key_variable or "", lost=arguments.lost, idempotent=arguments.idempotent,
     )  # fmt: skip
     for lora in entry.loras:
         check_lora(lora)
     entry = absolute(entry)
     one = capabilities_for(entry)
+    notes = _notes_of(entry)
     if one.license.must_accept and not arguments.accept_license:
         raise InputError(
             f"{name} films under a license that must be accepted ({terms_of(one.license)}); read it, then add --accept-license"
@@ -201,6 +214,8 @@ def _add(arguments: argparse.Namespace) -> int:
         entry = with_measured(entry, weights_sha256=_digest(entry))
     path = save_entry(entry)
     print(f"{entry.name} is added to {path}: {_summary(one)}")
+    for note in notes:
+        print(f"note: {note}")
     if one.license.name:
         print(f"its license: {terms_of(one.license)}")
     if not one.workflows:
@@ -210,6 +225,29 @@ def _add(arguments: argparse.Namespace) -> int:
     else:
         print(f"try it: kinema models check {entry.name}")
     return 0
+
+
+def _notes_of(entry: ModelEntry) -> list[str]:
+    """What is likely to fail later, where it may as well be mended by then: another server that is silent, a device that is not
+    here. ModelError for a GGUF file of another network."""
+    if entry.is_upstream:
+        from kinema.engines.upstream import doubts_of
+
+        return doubts_of(entry)
+    if entry.gguf:
+        from kinema.engines.diffusers.folder import read_folder
+        from kinema.engines.diffusers.quantized import check_gguf
+
+        check_gguf(entry, read_folder(Path(entry.source), entry.gguf))
+    if not entry.device:
+        return []
+    from kinema.devices import resolve_device
+
+    try:
+        resolve_device(entry.device)
+    except InputError as error:
+        return [str(error)]
+    return []
 
 
 def _gguf_of(arguments: argparse.Namespace, source: str) -> dict[str, str]:
@@ -327,8 +365,15 @@ def _check(arguments: argparse.Namespace) -> int:
         from kinema.media import Clip
 
         given["first"] = Clip.of(Image.new("RGB", one.size, (96, 128, 160)))
+    fixed = "steps" in one.unused.get(workflow, ())
+    steps: int = one.steps if fixed and one.steps else arguments.steps
     request = FilmRequest(
-        workflow=workflow, prompt="a red ball", seconds=2 / one.fps, size=arguments.size, steps=arguments.steps, **given
+        workflow=workflow,
+        prompt="a red ball",
+        seconds=2 / one.fps,
+        size=arguments.size,
+        steps=None if fixed else steps,
+        **given,
     )
     engine = EngineProcess(entry, device=arguments.device)
     if entry.is_upstream:  # each film may cost money, and memory is taken elsewhere
@@ -346,13 +391,18 @@ def _check(arguments: argparse.Namespace) -> int:
     frames = one.frames.at_least(2)
     width, height = one.nearest_size(*one.check_size(arguments.size))
     share = one.size[0] * one.size[1] / (width * height)
-    per_second = took_s * share / arguments.steps * (one.steps or arguments.steps) / frames * one.fps
     print(
         f"{entry.name} films: {clip.size}, {clip.num_frames} frames; {loaded_s:.1f} s with loading, {took_s:.1f} s without"
     )
-    print(
-        f"at most {memory / 1e9:.2f} GB of memory; about {per_second:.1f} s for a second of film of the usual size and steps"
-    )
+    print(f"at most {memory / 1e9:.2f} GB of memory at {width}x{height}")
+    if not 1 / LIKE_SIZES <= share <= LIKE_SIZES:
+        usual = "x".join(map(str, one.size))
+        print(
+            f"{width}x{height} says too little of the usual size, {usual}: for times and memory of films, check without --size"
+        )
+        return 0
+    per_second = took_s * share / steps * (one.steps or steps) / frames * one.fps
+    print(f"about {per_second:.1f} s for a second of film of the usual size and steps, measured at {width}x{height}")
     if entries().get(entry.name) == entry:
         save_entry(with_measured(entry, memory_bytes=memory, seconds_per_second=round(per_second, 3)))
     return 0
@@ -367,6 +417,10 @@ def _check_upstream(engine: EngineProcess, request: FilmRequest) -> int:
     took_s = time.perf_counter() - begun
     print(f"{engine.entry.name} films: {clip.size}, {clip.num_frames} frames in {took_s:.1f} s on {engine.entry.source}")
     return 0
+
+
+LIKE_SIZES = 2.0
+"""How many times more pixels the usual size may have than the one that was filmed, or fewer, so that times are compared."""
 
 
 def _peak_of(process_id: int | None) -> int:

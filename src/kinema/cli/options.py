@@ -43,6 +43,18 @@ def words(text: str) -> str:
     return os.fsencode(text).decode("utf-8", "replace") if any("\udc80" <= c <= "\udcff" for c in text) else text
 
 
+def filled(text: str) -> str:
+    """A text as it was typed; a blank one is no wish for the default."""
+    if not text.strip():
+        raise argparse.ArgumentTypeError("it is empty; give it a value, or leave it out")
+    return words(text)
+
+
+def path(text: str) -> Path:
+    """A file or folder; an empty text would be the current folder."""
+    return Path(filled(text))
+
+
 def model_name(text: str) -> str:
     """The name of a model; a blank one is no wish for the default."""
     if not text.strip():

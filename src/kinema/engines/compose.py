@@ -65,19 +65,51 @@ def derived_workflows(
     return tuple(one for one in WORKFLOWS if one in have)
 
 
+def primitive_of(workflow: Workflow, primitives: Sequence[Workflow]) -> Workflow | None:
+    """Which of an engine's primitives films a workflow; None if none does."""
+    fallbacks: dict[Workflow, tuple[Workflow, ...]] = {
+        "image": ("keyframes",), "first_last": ("keyframes",), "extend": ("image", "keyframes"),
+        "infill": ("keyframes", "first_last"), "blend": ("first_last", "keyframes"),
+        "restyle": ("edit",), "upscale": ("edit",), "still": ("generate",),
+    }  # fmt: skip
+    return next((one for one in (workflow, *fallbacks.get(workflow, ())) if one in primitives), None)
+
+
 def film_workflow(parts: Parts, request: FilmRequest, progress: Progress | None = None) -> Clip:
     """Film one request by the primitives of an engine."""
+    usual = parts.capabilities
     made = _WORKFLOWS[request.workflow](parts, request)
+    notes = [*made.settings.get("notes", ()), *_cut_notes(request, made), *usual.unused_notes(request)]
+    prompt = request.prompt
+    if request.workflow == "upscale" and request.video is not None:
+        prompt = prompt or request.video.caption
+    used = {"steps", "guidance", "strength"} - {*usual.unused.get(request.workflow, ())}
     settings = {
-        "model": parts.capabilities.model, "engine": parts.capabilities.engine, "family": parts.capabilities.family,
-        "layout": request.workflow, "prompt": request.prompt, "seed": request.seed, "size": made.size, "fps": made.fps,
+        "model": usual.model, "engine": usual.engine, "family": usual.family,
+        "layout": request.workflow, "prompt": prompt, "seed": request.seed, "size": made.size, "fps": made.fps,
         "seconds": made.duration_s,
-        **{name: value for name in ("steps", "guidance", "strength") if (value := getattr(request, name)) is not None},
+        **{name: value for name in sorted(used) if (value := getattr(request, name)) is not None},
         **({"negative_prompt": request.negative_prompt} if request.negative_prompt else {}),
         **({"loras": [[Path(lora.source).name, lora.scale] for lora in request.loras]} if request.loras else {}),
-        **parts.capabilities.origin(),
+        **usual.origin(), **({"notes": notes} if notes else {}),
     }  # fmt: skip
-    return replace(made, caption=request.prompt, settings={**made.settings, **settings})
+    return replace(made, caption=prompt, settings={**made.settings, **settings})
+
+
+def _cut_notes(request: FilmRequest, made: Clip) -> list[str]:
+    """A note for each shape of what is given of which a part was cut away, as the film has another shape."""
+    given = [request.video, request.second, request.first, request.last, *(picture for picture, _ in request.pictures)]
+    width, height = _size_of(made)
+    notes = {}
+    for wide, high in (_size_of(clip) for clip in given if clip is not None):
+        lost = 1 - min(wide * height, high * width) / max(wide * height, high * width)
+        if lost >= CUT_NOTED:
+            notes[wide, high] = f"of what is given ({wide}x{high}) {lost:.0%} is cut away to the shape of {width}x{height}"
+    return list(notes.values())
+
+
+CUT_NOTED = 0.02
+"""The smallest part that is noted; less is the rounding of sizes."""
 
 
 def _noted(clip: Clip, notes: Sequence[str]) -> Clip:
@@ -320,7 +352,10 @@ def _upscale(parts: Parts, request: FilmRequest) -> Clip:
     made = video.fit(max(round(wanted[0] / scale), 1), max(round(wanted[1] / scale), 1))  # of the shape that is wanted
     for _ in range(max(math.ceil(math.log(scale, parts.factor) - 0.01), 1)):
         made = replace(_enlarged(parts, request, made), state=made.state)
-    return replace(made.fit(*wanted), sound=video.sound)
+    drawn, notes = _size_of(made), []
+    if drawn != wanted:
+        notes.append(f"enlarged to {drawn[0]}x{drawn[1]}, shown at {wanted[0]}x{wanted[1]}")
+    return _noted(replace(made.fit(*wanted), sound=video.sound), notes)
 
 
 def _enlarged(parts: Parts, request: FilmRequest, video: Clip) -> Clip:

@@ -118,7 +118,8 @@ def native_capabilities(config: ModelConfig, name: str) -> NativeCapabilities:
         config=config, model=name, engine="kinema", family="Kinema", workflows=tuple(one for one in WORKFLOWS if one != "restyle"),
         size=limits.default_size(config), fps=min(max(FPS, config.fps[0]), config.fps[1]), seconds=SECONDS, frames=FrameRule(),
         multiple=config.cell_px, sizes=tuple(map(limits.parse_size, limits.sizes_of(config))), steps=16, guidance=2.0,
-        strength=EDIT_STRENGTH, camera=True, masks=True, state=True,
+        strength=EDIT_STRENGTH, camera=True, masks=True, state=True, candidates=True,
+        unused={"upscale": ("prompt", "strength", "guidance")},
         reading={"longest": 2 * config.max_side, "within": limits.READING_BYTES},
     )  # fmt: skip
 
@@ -171,10 +172,6 @@ class NativeEngine:
             fps = FPS if request.fps is None else request.fps
             return [native_films.film_through(request.pictures, request.prompt, fps=fps, **common)]
         if request.workflow == "upscale":
-            if request.prompt or request.strength is not None:
-                raise InputError(
-                    f"{self.model.source} renders the clip's state larger, which no words and no strength change: leave them out"
-                )
             return [native_films.film_larger(_needed(request.video, "upscale"), **common)]
         if request.workflow in ("extend", "blend", "edit"):
             return [self._change(request, common)]

@@ -9,7 +9,7 @@ Axes: T frames, H x W pixels.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal, Protocol, get_args, runtime_checkable
 
@@ -17,6 +17,7 @@ import numpy as np
 
 from kinema.errors import InputError, SizeError
 from kinema.inference.checkpoint import WindowCheckpoint
+from kinema.inference.editing import EDIT_STRENGTH
 from kinema.inference.limits import ReadOptions, Size, is_whole, parse_size
 from kinema.inference.pipeline import Progress
 from kinema.inference.sampling import SamplingConfig
@@ -32,6 +33,16 @@ WORKFLOWS: tuple[Workflow, ...] = get_args(Workflow)
 """generate: from words. image: from a first picture. first_last: between two pictures. keyframes: from pictures at given times.
 extend: longer, at its end or before its beginning. infill: what happens between pictures. blend: from one film to another. edit:
 a film made anew. restyle: a film that a drawing of a scene steers. upscale: a film shown larger. still: one picture."""
+VERBS: dict[Workflow, str] = {
+    "generate": "film", "image": "film a picture on", "first_last": "lead from picture to picture",
+    "keyframes": "film through pictures", "infill": "fill", "still": "paint a picture",
+    "extend": "extend", "blend": "blend", "edit": "edit", "restyle": "restyle", "upscale": "upscale",
+}  # fmt: skip
+"""What is done, in words."""
+SETTINGS = {
+    "prompt": "words", "steps": "steps", "guidance": "guidance", "strength": "strength", "negative_prompt": "negative prompt",
+}  # fmt: skip
+"""Fields of a request that some pipelines do not take, in words."""
 Watch = Callable[[Frames], None]
 """Called with a small picture uint8 [H, W, 3] of what is being filmed."""
 
@@ -163,7 +174,8 @@ class Capabilities:
     of so many pixels. most_pixels: the largest picture. fps: frames a second that it films; other rates are made of them.
     seconds: the usual length. controls: what of a scene can steer it. lora_names: LoRA that it has under a name. batch: films
     of one shape that it makes in one pass. memory_bytes: of the loaded weights. seconds_per_second: measured on this machine,
-    of the usual size and steps. reading: how files are read for it.
+    of the usual size and steps. reading: how files are read for it. unused: what of a request changes nothing, by workflow:
+    names of SETTINGS. candidates: whether it takes the best of several plans (`FilmRequest.options`).
     """
 
     model: str
@@ -194,6 +206,8 @@ class Capabilities:
     memory_bytes: int | None = None
     seconds_per_second: float | None = None
     weights_sha256: str = ""
+    unused: Mapping[Workflow, tuple[str, ...]] = field(default_factory=dict)
+    candidates: bool = False
     reading: ReadOptions = field(default_factory=lambda: ReadOptions(longest=4096, within=1 << 30))
 
     def to_dict(self) -> dict[str, Any]:
@@ -223,11 +237,28 @@ class Capabilities:
         }
         if request.strength is not None and not 0 < request.strength <= 1:
             raise InputError(f"strength {request.strength:g}: expected above 0, up to 1")
-        if request.strength is not None and request.workflow == "restyle" and self.strength is None:
-            raise InputError(f"{self.model} takes no strength where a drawing steers it: leave it out")
+        self._check_settings(request)
         for what, is_given in lacks.items():
             if is_given:
                 raise InputError(f"{self.model} takes no {what.removeprefix('a ')}: leave it out, or name another model")
+
+    def _check_settings(self, request: FilmRequest) -> None:
+        """InputError for a setting that would change nothing, but for those that are noted instead (`unused_notes`)."""
+        if request.options is not None and not self.candidates:
+            raise InputError(
+                f"{self.model} takes no candidates and no sampler options, which only Kinema's own models know: leave them out"
+            )
+        noted = () if request.workflow == "upscale" else ("prompt", *(("strength",) if request.workflow == "edit" else ()))
+        for name in self.unused.get(request.workflow, ()):
+            if name not in noted and getattr(request, name) not in (None, ""):
+                them = "them" if SETTINGS[name].endswith("s") else "it"
+                raise InputError(f"{self.model} takes no {SETTINGS[name]} to {VERBS[request.workflow]}: leave {them} out")
+
+    def unused_notes(self, request: FilmRequest) -> list[str]:
+        """A note for each setting that changes nothing and that clients always send: words, and the strength of an edit."""
+        given = {"prompt": bool(request.prompt), "strength": request.strength not in (None, EDIT_STRENGTH)}
+        unused = self.unused.get(request.workflow, ())
+        return [f"{self.model} goes by no {SETTINGS[name]} here" for name in given if given[name] and name in unused]
 
     def nearest_size(self, width: int, height: int) -> Size:
         """The size that the model films and that shows most of a picture of this shape and about this size."""

@@ -25,6 +25,7 @@ from urllib.parse import urlsplit
 from kinema.engines.licenses import license_named, parse_territory
 from kinema.engines.protocol import License, Lora
 from kinema.errors import InputError, ModelError, ModelListError, OutputError
+from kinema.models.hub import DEFAULT
 from kinema.playground.controls import CONTROLS, Control
 
 log = logging.getLogger(__name__)
@@ -54,6 +55,13 @@ KINDS: dict[str, tuple[Any, str]] = {
 """The kinds of values of keys that are no texts, and their names in an error."""
 VARIABLE = "KINEMA_MODELS"
 MOST_BATCH = 64
+DEVICE = re.compile(r"|auto|cpu|mps|cuda(:\d{1,3})?")
+OF_A_FOLDER = (
+    "batch", "gguf", "controls", "quantize", "arguments", "loras", "lora_files", "dtype", "compile", "cache", "offload", "device",
+)  # fmt: skip
+"""Keys that say how weights on this machine film."""
+OF_A_SERVER = ("upstream_model", "key_variable", "lost", "idempotent")
+"""Keys that say how another server is spoken to."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,6 +109,8 @@ class ModelEntry:
                 raise InputError(f"alias {alias[:80]!r} of {self.name}: expected letters, digits, '.', '_' and '-'")
         if self.is_upstream:
             _check_address(self)
+        _check_place(self)
+        _check_numbers(self)
         for control in self.controls:
             if control not in CONTROLS:
                 raise InputError(f"control {str(control)[:40]!r} of {self.name}: expected {', '.join(CONTROLS)}")
@@ -110,11 +120,6 @@ class ModelEntry:
             raise InputError(
                 f"batch {str(self.batch)[:20]} of {self.name}: expected 1 to {MOST_BATCH}, the films of one shape made in one pass"
             )
-        if self.is_upstream:
-            local = {"batch": self.batch > 1, "gguf": self.gguf, "controls": self.controls, "quantize": self.quantize}
-            given = next((name for name, value in local.items() if value), None)
-            if given is not None:
-                raise InputError(f"{given} of {self.name}: another server films, so this cannot be said here; leave it out")
         for name, allowed in CHOICES.items():
             if getattr(self, name) not in allowed:
                 raise InputError(
@@ -153,6 +158,38 @@ class ModelEntry:
         """Its table as text."""
         head = f"[models.{_quoted(self.name) if '.' in self.name else self.name}]"
         return "\n".join([head, *(f"{name} = {_value(value)}" for name, value in self.to_table().items())]) + "\n"
+
+
+def _check_place(entry: ModelEntry) -> None:
+    """InputError for a key of a folder beside the address of a server or the other way round, and for what is no device."""
+    usual = {one.name: one.default for one in fields(ModelEntry)}
+    for name in OF_A_FOLDER if entry.is_upstream else OF_A_SERVER:
+        value = getattr(entry, name)
+        if value and value != usual[name]:
+            why = "another server films, so this cannot be said here" if entry.is_upstream else (
+                "it is for another server, and the source is a folder"
+            )  # fmt: skip
+            raise InputError(f"{name} of {entry.name}: {why}; leave it out")
+    if not DEVICE.fullmatch(entry.device):
+        raise InputError(f"device {entry.device[:40]!r} of {entry.name}: expected auto, cpu, cuda, cuda:1 or mps")
+
+
+def _check_numbers(entry: ModelEntry) -> None:
+    """InputError for measured values that nothing can measure, and for nan, which no pipeline takes."""
+    seconds, memory = entry.seconds_per_second, entry.memory_bytes
+    if seconds is not None and not 0 <= seconds < math.inf:
+        raise InputError(f"seconds_per_second {seconds} of {entry.name}: expected a number from 0 on, or leave it out")
+    if memory is not None and memory < 0:
+        raise InputError(f"memory_bytes {memory} of {entry.name}: expected a whole number from 0 on, or leave it out")
+    odd = next((name for name, value in entry.arguments.items() if _has_nan(value)), None)
+    if odd is not None:
+        raise InputError(f"arguments of {entry.name}: {odd} is nan; expected a number, or leave it out")
+
+
+def _has_nan(value: Any) -> bool:
+    if isinstance(value, Mapping | list | tuple):
+        return any(map(_has_nan, value.values() if isinstance(value, Mapping) else value))
+    return isinstance(value, float) and math.isnan(value)
 
 
 def _check_address(entry: ModelEntry) -> None:
@@ -222,7 +259,7 @@ def entries(file: Path | None = None) -> dict[str, ModelEntry]:
 
 def _text_of(path: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8")
+        return path.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
         return ""
     except (OSError, UnicodeDecodeError) as error:
@@ -240,6 +277,10 @@ def _parsed(text: str, path: Path) -> dict[str, ModelEntry]:
     known = {name: _entry(path, name, table) for name, table in tables.items()}
     taken: dict[str, str] = {name: name for name in known}
     for entry in known.values():
+        if DEFAULT in (entry.name, *entry.aliases):
+            raise InputError(
+                f"{path}: [models.{entry.name}]: {DEFAULT!r} is the name of a model that Kinema ships; choose another"
+            )
         for alias in entry.aliases:
             if taken.setdefault(alias, entry.name) != entry.name:
                 raise InputError(f"{path}: aliases of [models.{entry.name}]: {alias!r} is taken by [models.{taken[alias]}]")
@@ -256,9 +297,11 @@ def _entry(path: Path, name: str, table: Any) -> ModelEntry:
     values = dict(table)
     for key, value in table.items():
         wanted, expected = KINDS.get(key, (str, "a text"))
-        lists = key in ("aliases", "loras", "controls")
+        texts = value if key in ("aliases", "loras", "controls") else ()
+        if key in ("lora_files", "gguf") and isinstance(value, dict):
+            texts = value.values()
         is_right = isinstance(value, wanted) and isinstance(value, bool) == (wanted is bool)
-        if not is_right or (lists and not all(isinstance(one, str) for one in value)):
+        if not is_right or not all(isinstance(one, str) for one in texts):
             raise InputError(f"{path}: {key} of [models.{name}] is {str(value)[:40]!r}: expected {expected}")
     try:
         values |= {key: tuple(values.get(key, ())) for key in ("aliases", "controls")}

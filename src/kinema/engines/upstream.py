@@ -33,6 +33,8 @@ from kinema.media import Clip
 POLL_S, POLL_MOST_S = 0.5, 5.0
 PATIENCE_S = 600.0
 """How long a server may answer nothing that helps before a film is given up."""
+AWAY_S = 5.0
+"""The same for a server that cannot be reached, before it is asked for a film, where somebody waits for it."""
 ABOUT_S, STOP_S = 10.0, 5.0
 """How long a server may take to say what it films, and to stop a film."""
 ABOUT_TRIES, ABOUT_MOST_S = 4, 60.0
@@ -181,7 +183,7 @@ class UpstreamEngine:
             elif not may_repeat:
                 problem = answer.problem or "an answer without an id"
                 raise self._error(f"the other server may have accepted the video, and may not: {problem}", "upstream_lost")
-            self._pause(patience, answer, tick)
+            self._pause(patience, answer, tick, begun=answer.outcome == "unclear")
 
     def _wait(self, id: str, progress: Progress | None, tick: Callable[[], None]) -> dict[str, Any]:
         """The video once it is made."""
@@ -248,7 +250,7 @@ class UpstreamEngine:
             says_nothing = answer.outcome == "unclear" and (nonsense == ABOUT_TRIES or time.monotonic() > end)
             if says_nothing or answer.outcome not in ("not now", "unclear"):
                 return _model_in(self.entry, answer)
-            self._pause(patience, answer, tick)
+            self._pause(patience, answer, tick, begun=False)
 
     def _check_refusal(self, answer: UpstreamAnswer) -> None:
         """Raise for an answer that would be the same again."""
@@ -257,9 +259,13 @@ class UpstreamEngine:
         if answer.outcome in ("refused", "gone"):
             raise InputError(f"{self.entry.name}: the other server refuses: {answer.problem}")
 
-    def _pause(self, patience: _Patience, answer: UpstreamAnswer, tick: Callable[[], None]) -> None:
-        """Wait before the server is asked again; EngineError where it was asked long enough."""
-        wait_s = patience.next_wait(answer.wait_s)
+    def _pause(
+        self, patience: _Patience, answer: UpstreamAnswer, tick: Callable[[], None], *, begun: bool = True
+    ) -> None:  # fmt: skip
+        """Wait before the server is asked again; EngineError where it was asked long enough. begun: it may be filming. Somebody
+        waits where there is no ledger, and is not kept waiting for a server that is not there."""
+        is_away = not begun and self.ledger is None and not answer.reached
+        wait_s = patience.next_wait(answer.wait_s, min(AWAY_S, PATIENCE_S) if is_away else PATIENCE_S)
         if wait_s is None:
             wish = f"; it asks to wait {answer.wait_s:g} s" if answer.wait_s else ""
             raise self._error(f"the other server does not help: {answer.problem}{wish}")
@@ -290,14 +296,14 @@ class _Patience:
     """How long a server that does not help is asked again, and after which pauses."""
 
     def __init__(self) -> None:
-        self._end = time.monotonic() + PATIENCE_S
+        self._begun = time.monotonic()
         self._pause = POLL_S
 
-    def next_wait(self, asked_s: float) -> float | None:
-        """Seconds to wait, at least those that the server asks for; None once it was asked long enough."""
+    def next_wait(self, asked_s: float, most_s: float) -> float | None:
+        """Seconds to wait, at least those that the server asks for; None once it was asked for `most_s` seconds."""
         wait_s = max(self._pause, asked_s)
         self._pause = min(2 * self._pause, POLL_MOST_S)
-        return None if time.monotonic() + wait_s > self._end else wait_s
+        return None if time.monotonic() + wait_s > self._begun + most_s else wait_s
 
 
 def _sleep(seconds: float, tick: Callable[[], None]) -> None:
@@ -355,6 +361,22 @@ def upstream_capabilities(entry: ModelEntry) -> Capabilities:
         return _capabilities_in(entry, _model_in(entry, answer))
     finally:
         client.close()
+
+
+def doubts_of(entry: ModelEntry) -> list[str]:
+    """Why another server would not film now: it does not answer, it refuses the key, or it has no model of the entry's name."""
+    client = UpstreamClient(entry)
+    try:
+        answer = client.send("GET", "/models", timeout=ABOUT_S)
+    finally:
+        client.close()
+    if answer.outcome in ("not now", "key") or (answer.outcome == "unclear" and not answer.nonsense):
+        return [f"{client.host} does not film now: {answer.problem}"]
+    models = answer.value.get("data")
+    names = [str(model.get("id")) for model in models if isinstance(model, dict)] if isinstance(models, list) else []
+    if entry.upstream_model and names and entry.upstream_model not in names:
+        return [f"{client.host} lists no model {entry.upstream_model!r}; it lists {', '.join(names)[:300]}"]
+    return []
 
 
 def _model_in(entry: ModelEntry, answer: UpstreamAnswer) -> dict[str, Any]:

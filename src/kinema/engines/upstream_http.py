@@ -35,7 +35,7 @@ class UpstreamAnswer:
     outcome: "ok": value is what the server said. "gone": it does not know what was asked for. "refused", "key": it says that the
     request or the key is bad. "not now": it did not take the request, and may later. "unclear": nobody knows whether it did.
     problem: in words, where the outcome is not "ok". wait_s: how long it asks to wait. nonsense: it answered well, but what it said
-    cannot be read.
+    cannot be read. reached: there was a connection.
     """
 
     outcome: Literal["ok", "gone", "refused", "key", "not now", "unclear"]
@@ -43,6 +43,7 @@ class UpstreamAnswer:
     problem: str = ""
     wait_s: float = 0.0
     nonsense: bool = False
+    reached: bool = True
 
 
 class UpstreamClient:
@@ -74,7 +75,7 @@ class UpstreamClient:
         try:
             return self._sorted(self._http.request(method, path, **arguments))
         except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.UnsupportedProtocol) as error:
-            return UpstreamAnswer(outcome="not now", problem=f"no connection ({self.clean(str(error))})")
+            return UpstreamAnswer(outcome="not now", problem=f"no connection ({self.clean(str(error))})", reached=False)
         except httpx.HTTPError as error:
             return UpstreamAnswer(outcome="unclear", problem=f"no answer ({type(error).__name__})")
 

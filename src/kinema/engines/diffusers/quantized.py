@@ -28,6 +28,51 @@ def quantization(entry: ModelEntry, dtype: torch.dtype) -> dict[str, Any]:
     return {"quantization_config": config}
 
 
+SAME_SIZE = 0.1
+"""How much the numbers in a file may be off those of the network: files may hold some buffers more, or leave some out."""
+
+
+def check_gguf(entry: ModelEntry, folder: ModelFolder) -> None:
+    """Refuse GGUF files that hold the weights of another network, by how many numbers they hold; no weights are read.
+
+    Raises:
+        InputError: The package gguf is missing, or diffusers reads no such files for this network.
+        ModelError: The file does not fit it, or cannot be read.
+    """
+    for name, file in entry.gguf.items():
+        kind = _kind_of(entry, folder, name)
+        reader = importlib.import_module("gguf").GGUFReader
+        try:
+            numbers = sum(int(tensor.n_elements) for tensor in reader(file).tensors)
+        except (ValueError, OSError, KeyError, IndexError) as error:
+            raise _unfit(entry, name, file, error) from error
+        with importlib.import_module("accelerate").init_empty_weights():
+            wanted = sum(weight.numel() for weight in kind.from_config(dict(folder.configs[name])).parameters())
+        if abs(numbers - wanted) > SAME_SIZE * wanted:
+            of = f"it holds {numbers:,} numbers, this network has {wanted:,}; name the file of this component"
+            raise _unfit(entry, name, file, ValueError(of))
+
+
+def _kind_of(entry: ModelEntry, folder: ModelFolder, name: str) -> Any:
+    """The class of a component that can be read from GGUF files. InputError if it cannot, or the package is missing."""
+    diffusers = importlib.import_module("diffusers")
+    kind: Any = getattr(diffusers, str(folder.configs[name].get("_class_name")), None)
+    if not hasattr(kind, "from_single_file"):
+        raise InputError(f"{name} of {entry.name} cannot be read from a GGUF file; leave out --gguf")
+    try:
+        importlib.import_module("gguf")
+    except ImportError:
+        raise InputError("gguf is not installed; GGUF files need: pip install 'kinema[open-weights]'") from None
+    return kind
+
+
+def _unfit(entry: ModelEntry, name: str, file: str, error: Exception) -> ModelError:
+    reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
+    if "meta tensor" in reason:  # some weights of the network were not in the file
+        reason = "it does not hold all weights of this network"
+    return ModelError(f"{Path(file).name} does not fit {name} of {entry.name}: {reason[:200]}")
+
+
 def gguf_components(entry: ModelEntry, folder: ModelFolder, dtype: torch.dtype) -> dict[str, Any]:
     """The components of an entry that come from GGUF files, by their names in the folder.
 
@@ -41,15 +86,10 @@ def gguf_components(entry: ModelEntry, folder: ModelFolder, dtype: torch.dtype) 
         ModelError: The folder has no such component, or the file does not fit it.
     """
     made = {}
+    check_gguf(entry, folder)
     for name, file in entry.gguf.items():
         diffusers = importlib.import_module("diffusers")
-        kind: Any = getattr(diffusers, str(folder.configs[name].get("_class_name")), None)
-        if not hasattr(kind, "from_single_file"):
-            raise InputError(f"{name} of {entry.name} cannot be read from a GGUF file; leave out --gguf")
-        try:
-            importlib.import_module("gguf")
-        except ImportError:
-            raise InputError("gguf is not installed; GGUF files need: pip install 'kinema[open-weights]'") from None
+        kind = _kind_of(entry, folder, name)
         config = diffusers.GGUFQuantizationConfig(compute_dtype=dtype)
         try:
             made[name] = kind.from_single_file(
@@ -57,8 +97,5 @@ def gguf_components(entry: ModelEntry, folder: ModelFolder, dtype: torch.dtype) 
                 local_files_only=True,
             )  # fmt: skip
         except (ValueError, OSError, KeyError, RuntimeError, IndexError) as error:
-            reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
-            if "meta tensor" in reason:  # some weights of the network were not in the file
-                reason = "it does not hold all weights of this network"
-            raise ModelError(f"{Path(file).name} does not fit {name} of {entry.name}: {reason[:200]}") from error
+            raise _unfit(entry, name, file, error) from error
     return made

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from kinema.engines.catalog import capabilities_named, others_with_controls
@@ -223,7 +223,7 @@ class Submission:
             notes.append("the sound is kept; the new part is silent")
         width, height = limits.parse_size(size)
         if kind in WORKFLOW_OF:
-            usual.check(FilmRequest(workflow=WORKFLOW_OF[kind]))
+            usual.check(_settings_in(wanted, WORKFLOW_OF[kind]))
         seconds: float = first["seconds"]
         extra_s = wanted.get("seconds") or (1.0 if kind == "loop" else 2.0)
         if kind in ("extend", "loop", "blend"):
@@ -320,7 +320,7 @@ class Submission:
             raise refuse("control", given.control, f"{' or '.join(usual.controls)}, by which {model} can be steered")
         if (given.video is None) == (given.state is None):
             raise ApiError(400, "restyle needs either a video or a state", param="video", code="missing_value")
-        usual.check(FilmRequest(workflow="edit", negative_prompt=given.negative_prompt))
+        usual.check(_settings_in(dict(given), "restyle"))
         request: dict[str, Any] = {}
         if given.state is not None:
             scene = scene_of(given.state)
@@ -414,7 +414,15 @@ def _asked_of_engine(request: dict[str, Any]) -> FilmRequest:
     """What an engine is asked for by a request of words and pictures, without the pictures."""
     workflow = workflow_of(bool(request.get("image")), bool(request.get("last")), bool(request.get("keyframes")))
     camera = tuple(tuple(stop) for stop in request.get("camera") or ())
-    return FilmRequest(workflow=workflow, negative_prompt=request.get("negative_prompt", ""), camera=camera)
+    return replace(_settings_in(request, workflow), camera=camera)
+
+
+def _settings_in(request: Mapping[str, Any], workflow: Workflow) -> FilmRequest:
+    """What an engine is asked for by a request, without films and pictures."""
+    return FilmRequest(
+        workflow=workflow, prompt=request.get("prompt") or "", negative_prompt=request.get("negative_prompt") or "",
+        steps=request.get("steps"), guidance=request.get("guidance"), strength=request.get("strength"),
+    )  # fmt: skip
 
 
 def _twice(model: str, size: str) -> str:
