@@ -57,6 +57,15 @@ class NativeCapabilities(Capabilities):
         """The size that the model films and that is nearest in shape and height."""
         return limits.nearest(self.config, width, height)
 
+    def check(self, request: FilmRequest) -> None:
+        """InputError for a request that names something that this model cannot do."""
+        super().check(request)
+        if request.workflow == "upscale" and (request.prompt or request.strength is not None):
+            raise InputError(
+                f"{self.model} renders the clip's state larger, which no words and no strength change: leave them out",
+                param="prompt" if request.prompt else "strength",
+            )
+
     def check_size(self, size: str | Size | None) -> Size:
         """(width, height), by default the model's own. SizeError names the nearest size that it films."""
         return limits.check_size(self.config, None if size is None else parsed_size(size))
@@ -74,7 +83,9 @@ class NativeCapabilities(Capabilities):
         that the model films stands."""
         low, high = self.config.fps
         if not low <= fps <= high:
-            raise SizeError(f"{fps:g} frames a second: {self.model} films {low:g} to {high:g}; {mend.format(fps=self.fps)}")
+            raise SizeError(
+                f"{fps:g} frames a second: {self.model} films {low:g} to {high:g}; {mend.format(fps=self.fps)}", param="fps"
+            )
         limits.check_duration(self.config, seconds, fps, *size, 1)
 
     def fitting(self, seconds: float, fps: float, size: Size) -> tuple[str, ...]:
@@ -171,10 +182,6 @@ class NativeEngine:
             fps = FPS if request.fps is None else request.fps
             return [native_films.film_through(request.pictures, request.prompt, fps=fps, **common)]
         if request.workflow == "upscale":
-            if request.prompt or request.strength is not None:
-                raise InputError(
-                    f"{self.model.source} renders the clip's state larger, which no words and no strength change: leave them out"
-                )
             return [native_films.film_larger(_needed(request.video, "upscale"), **common)]
         if request.workflow in ("extend", "blend", "edit"):
             return [self._change(request, common)]

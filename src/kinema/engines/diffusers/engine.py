@@ -44,12 +44,12 @@ OFFLOADS = ("auto", "none", "model", "group")
 
 
 def require_diffusers() -> Any:
-    """The module; InputError with the command that installs it where it is missing."""
+    """The module; ModelError with the command that installs it where it is missing."""
     for name in ("accelerate", "transformers", "diffusers"):
         try:
             module = importlib.import_module(name)
         except ImportError as error:
-            raise InputError(
+            raise ModelError(
                 f"{error.name} is not installed; open models need: pip install 'kinema[open-weights]'"
             ) from None
     return module
@@ -63,8 +63,8 @@ class DiffusersEngine:
         device: "auto", "cpu", "cuda", "cuda:1" or "mps".
 
     Raises:
-        ModelError: The folder is not whole, or names a class that this version of diffusers lacks.
-        InputError: A package is missing, or this machine does not have the device.
+        ModelError: The folder is not whole, or names a class that this version of diffusers lacks; a package is missing.
+        InputError: This machine does not have the device.
     """
 
     def __init__(self, entry: ModelEntry, *, device: str = AUTO) -> None:
@@ -296,7 +296,7 @@ class DiffusersEngine:
         method = self.entry.offload
         if self.place.type == "cpu":
             if method not in ("auto", "none"):
-                raise InputError(f"offload {method!r} needs a GPU, and {self.entry.name} runs on the CPU; use auto or none")
+                raise ModelError(f"offload {method!r} needs a GPU, and {self.entry.name} runs on the CPU; use auto or none")
         elif method == "auto":
             free = torch.cuda.mem_get_info(self.place)[0] if self.place.type == "cuda" else 1 << 60
             method = "none" if self.folder.bytes * 1.25 < free else "model"
@@ -333,7 +333,7 @@ class DiffusersEngine:
                 pipeline.load_lora_weights(lora.source, adapter_name=f"lora{i}")
             except (OSError, ValueError, KeyError, RuntimeError) as error:
                 pipeline.unload_lora_weights()
-                raise InputError(f"LoRA {lora.source} cannot be loaded: {str(error).splitlines()[0]}") from None
+                raise ModelError(f"LoRA {lora.source} cannot be loaded: {str(error).splitlines()[0]}") from None
         if loras:
             pipeline.set_adapters([f"lora{i}" for i in range(len(loras))], [lora.scale for lora in loras])
         self._adapters = loras
@@ -401,7 +401,7 @@ def capabilities_of(entry: ModelEntry, folder: ModelFolder, family: Family) -> C
 
 
 def _check_options(entry: ModelEntry, folder: ModelFolder, calls: Mapping[Workflow, Call]) -> None:
-    """InputError for an option of an entry that its folder cannot have."""
+    """ModelError for an option of an entry that its folder cannot have."""
     network = "transformer" in folder.components
     batched = "generate" in calls and calls["generate"].pipeline in BATCHED
     refused = {
@@ -413,10 +413,10 @@ def _check_options(entry: ModelEntry, folder: ModelFolder, calls: Mapping[Workfl
     for option, is_refused in refused.items():
         if is_refused:
             kind = "modular folder" if folder.modular and not option.startswith(("batch", "control")) else "model"
-            raise InputError(f"{option}: {entry.name} is a {kind} that this does not go with; leave it out")
+            raise ModelError(f"{option}: {entry.name} is a {kind} that this does not go with; leave it out")
     unknown = sorted(entry.gguf.keys() - set(folder.components))
     if unknown:
-        raise InputError(f"{folder.path} has no {unknown[0]!r} for a GGUF file; it has {', '.join(folder.components)}")
+        raise ModelError(f"{folder.path} has no {unknown[0]!r} for a GGUF file; it has {', '.join(folder.components)}")
 
 
 def _license_of(folder: ModelFolder, family: Family) -> License:

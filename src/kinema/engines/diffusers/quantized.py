@@ -10,7 +10,7 @@ import torch
 
 from kinema.engines.diffusers.folder import ModelFolder
 from kinema.engines.registry import ModelEntry
-from kinema.errors import InputError, ModelError
+from kinema.errors import ModelError
 
 
 def quantization(entry: ModelEntry, dtype: torch.dtype) -> dict[str, Any]:
@@ -37,19 +37,19 @@ def gguf_components(entry: ModelEntry, folder: ModelFolder, dtype: torch.dtype) 
         dtype: In which they compute; the weights stay as the file has them until they are used.
 
     Raises:
-        InputError: The package gguf is missing, or diffusers reads no such files for this network.
-        ModelError: The folder has no such component, or the file does not fit it.
+        ModelError: The folder has no such component, the file does not fit it, the package gguf is missing, or diffusers reads no
+            such files for this network.
     """
     made = {}
     for name, file in entry.gguf.items():
         diffusers = importlib.import_module("diffusers")
         kind: Any = getattr(diffusers, str(folder.configs[name].get("_class_name")), None)
         if not hasattr(kind, "from_single_file"):
-            raise InputError(f"{name} of {entry.name} cannot be read from a GGUF file; leave out --gguf")
+            raise ModelError(f"{name} of {entry.name} cannot be read from a GGUF file; leave out --gguf")
         try:
             importlib.import_module("gguf")
         except ImportError:
-            raise InputError("gguf is not installed; GGUF files need: pip install 'kinema[open-weights]'") from None
+            raise ModelError("gguf is not installed; GGUF files need: pip install 'kinema[open-weights]'") from None
         config = diffusers.GGUFQuantizationConfig(compute_dtype=dtype)
         try:
             made[name] = kind.from_single_file(

@@ -41,7 +41,7 @@ from kinema.server.auth import Caller
 from kinema.server.billing import cost
 from kinema.server.characters import Characters
 from kinema.server.jobs.queue import Repeat
-from kinema.server.jobs.render import shape_of
+from kinema.server.jobs.render import loras_in, shape_of
 from kinema.server.jobs.sources import noted_cut_size
 from kinema.server.services import Services
 from kinema.server.storage.artifacts import new_id
@@ -122,12 +122,16 @@ class Submission:
         """Submit a video made from others: edit, remix, extend, blend, loop, trim."""
         return self._accept(attempt, self._change(kind, given, attempt, remixed_from=remixed_from))
 
-    def try_create(self, given: CreateVideo, caller: Caller) -> JobValues:
-        """The job that a request would become; what `create` refuses is refused, but for what depends on the moment: a used-up
-        quota, a full queue, a full disk. Files that came with the request are not kept."""
+    def estimate(self, kind: str, given: VideoRequest, caller: Caller) -> JobValues:
+        """The job that a request would become; what is refused of the request itself is refused, but not what depends on the
+        moment: a used-up quota, a full queue, a full disk. Files that came with the request are not kept."""
         attempt = Attempt(caller=caller, trial=True)
         try:
-            return self._film(given, attempt)
+            if isinstance(given, CreateVideo):
+                return self._film(given, attempt)
+            if isinstance(given, RestyleVideo):
+                return self._restyle(given, attempt)
+            return self._change(kind, given, attempt)
         finally:
             self._delete_files(attempt.stored_files)
 
@@ -223,7 +227,11 @@ class Submission:
             notes.append("the sound is kept; the new part is silent")
         width, height = limits.parse_size(size)
         if kind in WORKFLOW_OF:
-            usual.check(FilmRequest(workflow=WORKFLOW_OF[kind]))
+            usual.check(FilmRequest(workflow=WORKFLOW_OF[kind], prompt=prompt, strength=wanted.get("strength")))
+        if "mask" in known and not usual.masks:
+            raise ApiError(
+                400, f"{model} takes no mask: leave it out, or name another model", param="mask", code="invalid_value"
+            )
         seconds: float = first["seconds"]
         extra_s = wanted.get("seconds") or (1.0 if kind == "loop" else 2.0)
         if kind in ("extend", "loop", "blend"):
@@ -312,6 +320,10 @@ class Submission:
 
     def restyle(self, given: RestyleVideo, attempt: Attempt) -> Video:
         """Submit a state painted by another model."""
+        return self._accept(attempt, self._restyle(given, attempt))
+
+    def _restyle(self, given: RestyleVideo, attempt: Attempt) -> JobValues:
+        """The job of a state painted by another model."""
         model, notes = model_for(given.model, self.services.settings.aliases)
         usual = capabilities_named(model)
         if not usual.controls:
@@ -320,7 +332,12 @@ class Submission:
             raise refuse("control", given.control, f"{' or '.join(usual.controls)}, by which {model} can be steered")
         if (given.video is None) == (given.state is None):
             raise ApiError(400, "restyle needs either a video or a state", param="video", code="missing_value")
-        usual.check(FilmRequest(workflow="edit", negative_prompt=given.negative_prompt))
+        loras = _loras_of(given.loras, model)
+        usual.check(
+            FilmRequest(
+                workflow="restyle", negative_prompt=given.negative_prompt, strength=given.strength, loras=loras_in(loras)
+            )
+        )
         request: dict[str, Any] = {}
         if given.state is not None:
             scene = scene_of(given.state)
@@ -334,13 +351,12 @@ class Submission:
         request |= {
             "prompt": given.prompt, "seconds": seconds, "size": f"{width}x{height}", "fps": usual.fps, "seed": seed_of(given),
             "steps": given.steps, "guidance": given.guidance, "label": given.label, "notes": notes, "control": given.control,
-            "strength": given.strength, "negative_prompt": given.negative_prompt, **_loras_of(given.loras, model),
+            "strength": given.strength, "negative_prompt": given.negative_prompt, **loras,
         }  # fmt: skip
         sources = [request["video"]["video"]] if "video" in request.get("video", {}) else []
-        job = self._job(
+        return self._job(
             attempt, "restyle", model, request, sources=sources, given=given, seconds=seconds, size=request["size"]
         )
-        return self._accept(attempt, job)
 
     def _job(
         self, attempt: Attempt, kind: str, model: str, request: dict[str, Any], *, sources: list[str], given: VideoRequest,
@@ -414,7 +430,9 @@ def _asked_of_engine(request: dict[str, Any]) -> FilmRequest:
     """What an engine is asked for by a request of words and pictures, without the pictures."""
     workflow = workflow_of(bool(request.get("image")), bool(request.get("last")), bool(request.get("keyframes")))
     camera = tuple(tuple(stop) for stop in request.get("camera") or ())
-    return FilmRequest(workflow=workflow, negative_prompt=request.get("negative_prompt", ""), camera=camera)
+    return FilmRequest(
+        workflow=workflow, negative_prompt=request.get("negative_prompt", ""), camera=camera, loras=loras_in(request)
+    )
 
 
 def _twice(model: str, size: str) -> str:
