@@ -29,7 +29,7 @@ def stretches(rng: np.random.Generator) -> Rollouts:
             truth[row, t, 12 * row : 12 * row + 8, x : x + 8] = RED
     last = np.full((4, 48, 48, 3), 90, np.uint8)
     last[:, :8, :8] = RED
-    return Rollouts(known=8, truth=truth, made=truth, astray=truth, last=last, tracks={}, states=[])
+    return Rollouts(known=8, truth=truth, made=truth, astray=truth, last=last, tracks={}, states=[], text=None)
 
 
 def test_the_real_game_scores_1_and_repeating_0() -> None:
