@@ -43,8 +43,15 @@ DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}
 OFFLOADS = ("auto", "none", "model", "group")
 
 
+def _matters(record: logging.LogRecord) -> bool:
+    """Whether a line of transformers is for a user: that Pillow resizes pictures where torchvision is missing is not. A film that
+    needs torchvision says so (`EngineError`)."""
+    return "requires torchvision (not installed); falling back" not in record.getMessage()
+
+
 def require_diffusers() -> Any:
     """The module; ModelError with the command that installs it where it is missing."""
+    logging.getLogger("transformers.utils.import_utils").addFilter(_matters)
     for name in ("accelerate", "transformers", "diffusers"):
         try:
             module = importlib.import_module(name)
