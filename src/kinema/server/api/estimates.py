@@ -3,6 +3,7 @@ refuse of a request is refused here too."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Annotated
 
 from fastapi import APIRouter, Depends
@@ -65,11 +66,12 @@ def estimate_of(services: Services, caller: Caller, kind: str, given: VideoReque
     )  # fmt: skip
 
 
-class GetEstimate:
+@dataclass(frozen=True, kw_only=True)
+class Estimator:
     """Estimates for the caller of a request."""
 
-    def __init__(self, caller: Reader, services: ServicesDep) -> None:
-        self.caller, self.services = caller, services
+    caller: Caller
+    services: Services
 
     async def __call__(self, kind: str, given: VideoRequest) -> Estimate:
         return await self.services.run_apart(
@@ -77,7 +79,11 @@ class GetEstimate:
         )
 
 
-Estimates = Annotated[GetEstimate, Depends(GetEstimate)]
+async def get_estimator(caller: Reader, services: ServicesDep) -> Estimator:
+    return Estimator(caller=caller, services=services)
+
+
+Estimates = Annotated[Estimator, Depends(get_estimator)]
 
 
 @router.post("", summary="What a video would take, before it is asked for")
