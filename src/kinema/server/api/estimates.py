@@ -47,7 +47,7 @@ class Estimate(BaseModel):
     quota: Quota
 
 
-def estimate_of(services: Services, caller: Caller, kind: str, given: VideoRequest) -> Estimate:
+def estimated_job(services: Services, caller: Caller, kind: str, given: VideoRequest) -> Estimate:
     """What a request for a kind of video would take."""
     job = Submission(services).estimate(kind, given, caller)
     model, pixels = job["model"], job["pixel_seconds"]
@@ -67,7 +67,7 @@ def estimate_of(services: Services, caller: Caller, kind: str, given: VideoReque
 
 
 @dataclass(frozen=True, kw_only=True)
-class Estimator:
+class EstimateFor:
     """Estimates for the caller of a request."""
 
     caller: Caller
@@ -75,15 +75,15 @@ class Estimator:
 
     async def __call__(self, kind: str, given: VideoRequest) -> Estimate:
         return await self.services.run_apart(
-            lambda: estimate_of(self.services, self.caller, kind, given), heavy=is_heavy(given)
+            lambda: estimated_job(self.services, self.caller, kind, given), heavy=is_heavy(given)
         )
 
 
-async def get_estimator(caller: Reader, services: ServicesDep) -> Estimator:
-    return Estimator(caller=caller, services=services)
+async def get_estimates(caller: Reader, services: ServicesDep) -> EstimateFor:
+    return EstimateFor(caller=caller, services=services)
 
 
-Estimates = Annotated[Estimator, Depends(get_estimator)]
+Estimates = Annotated[EstimateFor, Depends(get_estimates)]
 
 
 @router.post("", summary="What a video would take, before it is asked for")
