@@ -233,7 +233,7 @@ def test_no_body_is_read_before_the_key_is_known(client: TestClient, path: str) 
         ("POST", "/v1/videos", {"prompt": "a ball", "fps": 100}, 400, "fps", "100 frames a second"),
         ("POST", "/v1/videos", {"prompt": "0-2: a ball | 1-2: a box"}, 400, "prompt", "'1-2: a box' starts before"),
         ("POST", "/v1/videos", {"prompt": "a ball", "guides": {"camera": [[1, 5, 5, 0]]}}, 400, "guides.camera", "camera"),
-        ("POST", "/v1/worlds", {"start": "a red ball", "size": "abc"}, 400, "size", "size 'abc'"),
+        ("POST", "/v1/worlds", {"prompt": "a red ball", "size": "abc"}, 400, "size", "size 'abc'"),
         ("POST", "/v1/estimate", [1], 400, None, "the body is list; expected a JSON object"),
         ("GET", "/v1/videos?limit=101", None, 400, "limit", "limit 101: expected a whole number from 0 to 100"),
         ("GET", "/v1/usage?limit=x", None, 422, "limit", "limit 'x': it should be a valid integer"),
