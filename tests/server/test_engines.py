@@ -235,7 +235,9 @@ def test_a_model_that_cannot_be_opened_is_answered_without_its_folder(
 ) -> None:
     save_entry(replace(entry, source="/nowhere/to/be/found"))
     app = create_app(yard.settings)
-    with TestClient(app, headers={"authorization": f"Bearer {app.state.services.auth.first()}"}) as client:
+    with TestClient(
+        app, headers={"authorization": f"Bearer {app.state.services.auth.make('boss', ('admin',))[0]}"}
+    ) as client:
         body = {"model": "wan", "prompt": "a red ball"}
         answers = [client.post(path, json=body) for path in ("/v1/videos", "/v1/estimate")]
         answers.append(client.get("/v1/models/wan"))
