@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 from benchmarks.autoencoder import machine
+from benchmarks.command import run_benchmark
 from benchmarks.first_light import ROOT, described
 
 from kinema.agents import Imitator, Planner, Policy, PPOConfig, Random, Score, Still, learn, score
@@ -143,4 +144,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    run_benchmark(main)

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.autoencoder import machine
+from benchmarks.command import run_benchmark
 from benchmarks.first_light import ROOT, described
 
 from kinema.evaluation.model_under_test import open_model
@@ -123,4 +124,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    run_benchmark(main)

@@ -16,6 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
+from benchmarks.command import run_benchmark
 
 from kinema.autoencoder import load_autoencoder
 from kinema.training.autoencoder.card import measure
@@ -69,4 +70,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_benchmark(main)

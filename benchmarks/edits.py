@@ -14,6 +14,7 @@ from collections import Counter
 from pathlib import Path
 
 import numpy as np
+from benchmarks.command import run_benchmark
 from benchmarks.keyframes import cast, drawn, wilson
 from PIL import Image
 
@@ -140,4 +141,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    run_benchmark(main)

@@ -23,6 +23,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from benchmarks.autoencoder import machine
+from benchmarks.command import run_benchmark
 from numpy.typing import NDArray
 
 import kinema
@@ -348,4 +349,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_benchmark(main)

@@ -15,6 +15,7 @@ from datetime import date
 
 import numpy as np
 from benchmarks.autoencoder import machine
+from benchmarks.command import run_benchmark
 from benchmarks.first_light import ROOT, described
 from benchmarks.sharp.figures import share
 
@@ -171,4 +172,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_benchmark(main)

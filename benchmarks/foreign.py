@@ -23,6 +23,7 @@ from typing import Any
 
 import numpy as np
 from benchmarks.autoencoder import machine
+from benchmarks.command import run_benchmark
 from benchmarks.first_light import ROOT
 from benchmarks.watermark import h264
 from numpy.typing import NDArray
@@ -267,4 +268,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_benchmark(main)

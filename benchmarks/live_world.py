@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
+from benchmarks.command import run_benchmark
 from benchmarks.first_light import SEED, Row, interval, write_table
 from numpy.typing import NDArray
 
@@ -408,4 +409,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    run_benchmark(main)

@@ -14,6 +14,7 @@ import time
 
 import numpy as np
 import torch
+from benchmarks.command import run_benchmark
 from benchmarks.first_light import Row, cast_of, interval, write_table
 from benchmarks.live_world import fresh
 
@@ -98,4 +99,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    run_benchmark(main)

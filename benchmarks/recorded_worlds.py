@@ -24,6 +24,7 @@ from pathlib import Path
 
 import numpy as np
 from benchmarks.autoencoder import machine
+from benchmarks.command import run_benchmark
 from benchmarks.first_light import ROOT
 from numpy.typing import NDArray
 from PIL import Image
@@ -138,7 +139,8 @@ def measure(env: str, folder: Path, minutes: float, frames: int, episodes: int, 
 
 def load_world(run: Path) -> DiTModel:
     world = load(run / "world")
-    assert isinstance(world, DiTModel)
+    if not isinstance(world, DiTModel):
+        raise InputError(f"{run} is no run of a recorded world; name the --out folder of a kinema train world")
     return world
 
 
@@ -260,4 +262,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    run_benchmark(main)

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 import threading
 import time
 from datetime import date
@@ -20,6 +19,7 @@ from typing import Any
 
 import torch
 from benchmarks.autoencoder import machine
+from benchmarks.command import run_benchmark
 from benchmarks.director import story_of
 from benchmarks.first_light import ROOT
 
@@ -28,7 +28,7 @@ from kinema.director.planning.llm import plan_with_llm
 from kinema.director.planning.planner import plan_story
 from kinema.director.planning.story import read_story
 from kinema.engines.native import engine_for
-from kinema.errors import EngineError
+from kinema.errors import EngineError, InputError
 
 PAGE = ROOT / "docs" / "measurements" / "small-llm.md"
 MOST_TOKENS = 700
@@ -86,6 +86,8 @@ def main() -> int:
     parser.add_argument("--stories", type=int, default=3)
     parser.add_argument("--write", action="store_true", help=f"write {PAGE.relative_to(ROOT)}")
     given = parser.parse_args()
+    if not given.model.exists():
+        raise InputError(f"{given.model} is not there; expected a chat model in a GGUF file")
     model = ChatModel(given.model)
     server = serve(model)
     capabilities = engine_for(None).capabilities
@@ -117,4 +119,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_benchmark(main)

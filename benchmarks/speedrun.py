@@ -20,6 +20,7 @@ from pathlib import Path
 
 import numpy as np
 from benchmarks.autoencoder import machine
+from benchmarks.command import run_benchmark
 from benchmarks.recorded_worlds import ACTED, ENVS, PLACED_FROM, Acted, load_world
 
 from kinema.datasets.lerobot import Dataset
@@ -145,4 +146,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    run_benchmark(main)

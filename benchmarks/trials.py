@@ -15,6 +15,7 @@ from dataclasses import replace
 
 import numpy as np
 import torch
+from benchmarks.command import run_benchmark
 from benchmarks.first_light import _state_error
 from benchmarks.live_world import FPS, SECOND, Batch, fresh, places, roll
 
@@ -203,4 +204,4 @@ TRIALS = {
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    run_benchmark(main)

@@ -27,6 +27,7 @@ from typing import Any
 import numpy as np
 import torch
 from benchmarks.autoencoder import machine
+from benchmarks.command import run_benchmark
 from benchmarks.first_light import ROOT
 
 from kinema.envs.recorded import STARTS, RecordedWorld, recorded_model
@@ -240,4 +241,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    run_benchmark(main)

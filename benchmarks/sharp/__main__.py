@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import time
 
+from benchmarks.command import run_benchmark
 from benchmarks.sharp import figures, following, pictures, seeing, speed
 
 from kinema.models.hub import DEFAULT, load
@@ -56,4 +57,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    run_benchmark(main)

@@ -6,6 +6,7 @@
     │   ├── SizeError                  a size, duration or rate that the model or the machine cannot do
     │   ├── VocabularyError            words outside the model's world
     │   └── ModelError                 an unknown model, or weights that do not fit their config
+    │       └── UnavailableModelError  an added model that cannot be opened: its folder moved, a file does not fit
     ├── OutputError (OSError)          the result could not be written: exists already, disk full, no permission
     ├── StorageError                   object storage could not be read or written; the request may be right
     ├── EngineError                    a model's own code failed: out of memory, crashed, hung, an upstream server gone
@@ -36,7 +37,19 @@ class KinemaError(Exception):
 
 
 class InputError(KinemaError, ValueError):
-    """A value that the user gave cannot be used."""
+    """A value that the user gave cannot be used.
+
+    Args:
+        args: One line: what came, what was expected, how to mend it.
+        param: The parameter that it is about, by its name in a request. None: by no single one.
+    """
+
+    param: str | None = None
+
+    def __init__(self, *args: object, param: str | None = None) -> None:
+        super().__init__(*args)
+        if param is not None:
+            self.param = param
 
 
 class MediaError(InputError):
@@ -50,9 +63,34 @@ class SizeError(InputError):
 class VocabularyError(InputError):
     """Words outside the model's world."""
 
+    param = "prompt"
+
 
 class ModelError(InputError):
     """No such model, or its weights do not fit."""
+
+
+class UnavailableModelError(ModelError):
+    """A model that was added cannot be opened: its folder moved, a file does not fit, its device is not here. The message is for
+    whoever keeps the model and may name files of this machine; `public` is what others are shown.
+
+    Args:
+        message: One line that whoever keeps the model can act on.
+        model: The model's name.
+    """
+
+    def __init__(self, message: str, model: str = "") -> None:
+        super().__init__(message)
+        self.model = model
+
+    @property
+    def public(self) -> str:
+        return unavailable(self.model)
+
+
+def unavailable(model: str) -> str:
+    """What clients of a server are shown of a model that it cannot open."""
+    return f"{model} cannot be opened at this moment; whoever keeps this server finds the reason in its log"
 
 
 class ModelListError(InputError):

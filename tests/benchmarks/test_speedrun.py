@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,6 +16,7 @@ from benchmarks.speedrun import SpeedScore, board, score_of
 from benchmarks import speedrun
 from kinema.training.world_report import Rollouts
 
+ROOT = Path(speedrun.__file__).parents[1]
 RED = ACTED[speedrun.ENV].color
 
 
@@ -24,7 +29,7 @@ def stretches(rng: np.random.Generator) -> Rollouts:
             truth[row, t, 12 * row : 12 * row + 8, x : x + 8] = RED
     last = np.full((4, 48, 48, 3), 90, np.uint8)
     last[:, :8, :8] = RED
-    return Rollouts(known=8, truth=truth, made=truth, astray=truth, last=last, tracks={}, states=[])
+    return Rollouts(known=8, truth=truth, made=truth, astray=truth, last=last, tracks={}, states=[], text=None)
 
 
 def test_the_real_game_scores_1_and_repeating_0() -> None:
@@ -58,3 +63,35 @@ def test_the_script_runs_what_is_there() -> None:
         assert f"kinema {words[0]}" in text
         with pytest.raises(SystemExit):
             main(words)
+
+
+def test_a_folder_that_is_no_run_gets_one_line(tmp_path: Path) -> None:
+    words = [sys.executable, "-m", "benchmarks.speedrun", str(tmp_path), "--minutes", "3", "--seed", "0"]
+    ended = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert ended.returncode == 2 and ended.stderr.startswith("speedrun.py: no model ") and ended.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "minutes", "status", "message"),
+    [
+        (["--help"], "28", 0, "usage:"),
+        *((words, "28", 2, "SEED ") for words in (["abc"], ["1.5"], ["08"], ["0 1"], ["-1"], ["10000"])),
+        (["0", "1"], "28", 2, "2 arguments"),
+        *(([], minutes, 2, "MINUTES ") for minutes in ("0", "0.0", "30", "-3", "1e1", "abc")),
+        (["0"], "28", 77, ""),
+        (["9999"], "0.5", 77, ""),
+    ],
+)
+def test_the_script_checks_what_it_is_given_before_anything_runs(
+    words: list[str], minutes: str, status: int, message: str, tmp_path: Path
+) -> None:
+    """A `make` of the test's own shows whether the first step was reached."""
+    make = tmp_path / "make"
+    make.write_text("#!/bin/sh\nexit 77\n")
+    make.chmod(0o755)
+    script = tmp_path / "runs" / "speedrun.sh"
+    script.parent.mkdir()
+    script.write_text((ROOT / "runs" / "speedrun.sh").read_text())
+    env = {**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}", "MINUTES": minutes}
+    ended = subprocess.run(["bash", str(script), *words], env=env, capture_output=True, text=True, check=False)
+    assert ended.returncode == status and (ended.stdout + ended.stderr).startswith(message), ended.stderr

@@ -21,7 +21,7 @@ from PIL import Image
 from kinema import api
 from kinema.autoencoder import Autoencoder, AutoencoderConfig, save_autoencoder
 from kinema.cli import options
-from kinema.cli.main import main
+from kinema.cli.main import build_parser, main
 from kinema.inference import canvas_io, sampling
 from kinema.inference.limits import sizes_of
 from kinema.media import Clip
@@ -459,3 +459,8 @@ def test_a_reader_that_leaves_ends_it_quietly(weights: Path) -> None:
 
 def test_the_most_steps_and_candidates_are_those_of_the_sampler() -> None:
     assert (options.MOST_STEPS, options.MOST_CANDIDATES) == (sampling.MOST_STEPS, sampling.MOST_CANDIDATES)
+
+
+@pytest.mark.parametrize("text", ["-1e9", "-.5", "-2", "-1e-3"])
+def test_numbers_below_0_are_numbers_however_they_are_written(text: str) -> None:
+    assert build_parser().parse_args(["generate", "a ball", "--guidance", text]).guidance == float(text)

@@ -220,6 +220,20 @@ def test_no_body_is_read_before_the_key_is_known(client: TestClient, path: str) 
             "seed",
             "seed 'x': expected a whole number from 0 to 4611686018427387904",
         ),
+        *(
+            ("POST", path, {"prompt": "a ball", "size": size}, 400, "size", message)
+            for path in ("/v1/videos", "/v1/estimate")
+            for size, message in (
+                ("0x0", "size 0x0"),
+                ("99999x99999", "kinema-tiny cannot film 99999x99999"),
+                ("abc", "size 'abc'"),
+                ("32x32", "kinema-tiny cannot film 32x32"),
+            )
+        ),
+        ("POST", "/v1/videos", {"prompt": "a ball", "fps": 100}, 400, "fps", "100 frames a second"),
+        ("POST", "/v1/videos", {"prompt": "0-2: a ball | 1-2: a box"}, 400, "prompt", "'1-2: a box' starts before"),
+        ("POST", "/v1/videos", {"prompt": "a ball", "guides": {"camera": [[1, 5, 5, 0]]}}, 400, "guides.camera", "camera"),
+        ("POST", "/v1/worlds", {"prompt": "a red ball", "size": "abc"}, 400, "size", "size 'abc'"),
         ("POST", "/v1/estimate", [1], 400, None, "the body is list; expected a JSON object"),
         ("GET", "/v1/videos?limit=101", None, 400, "limit", "limit 101: expected a whole number from 0 to 100"),
         ("GET", "/v1/usage?limit=x", None, 422, "limit", "limit 'x': it should be a valid integer"),

@@ -27,7 +27,7 @@ from kinema.engines import host, registry, upstream
 from kinema.engines.diffusers.tiny.models import make_tiny
 from kinema.engines.host import EngineProcess
 from kinema.engines.ledger import FolderRecords, Ledger
-from kinema.engines.protocol import FilmRequest, License
+from kinema.engines.protocol import FilmRequest, License, Lora
 from kinema.engines.registry import ModelEntry, entries, remove_entry, save_entry
 from kinema.errors import EngineError, ModelError
 from kinema.inference import limits
@@ -122,7 +122,7 @@ def test_a_job_of_an_open_model(entry: ModelEntry, yard: Yard, worker: Worker) -
     gone = open_job(yard, "a red ball")
     worker.once()
     code, message = failed(yard, gone)
-    assert code == "invalid_request" and message.startswith("no model 'wan'; there are kinema-")
+    assert code == "model_unavailable" and message.startswith("wan cannot be opened at this moment")
     assert books(yard) == [(1e5, 0.0)], "what fails costs nothing"
 
 
@@ -208,15 +208,43 @@ def test_jobs_wait_while_the_list_of_models_is_edited(
     yard.check_published(id, 4)
 
 
-def test_a_folder_that_is_gone_fails_its_job_in_one_line(
-    entry: ModelEntry, yard: Yard, worker: Worker, tmp_path: Path
+@pytest.mark.parametrize("fault", ["moved", "device", "gguf", "lora"])
+def test_a_fault_of_who_keeps_the_model_is_not_the_requests(
+    entry: ModelEntry, yard: Yard, worker: Worker, tmp_path: Path, caplog: pytest.LogCaptureFixture, fault: str
 ) -> None:
-    copy = shutil.copytree(entry.source, tmp_path / "copy")
-    save_entry(replace(entry, source=str(copy)))
+    """Its own code, and a message that names no file of this machine; the log has the whole."""
+    copy, file = shutil.copytree(entry.source, tmp_path / "copy"), tmp_path / "odd.gguf"
+    file.write_bytes(b"GGUF is not here")
+    broken, why = {
+        "moved": (replace(entry, source=str(copy)), "is no folder with model_index.json"),
+        "device": (replace(entry, device="gpu7"), "no device 'gpu7'"),
+        "gguf": (replace(entry, gguf={"transformer": str(file)}), "odd.gguf"),
+        "lora": (replace(entry, loras=(Lora(source=str(tmp_path / "no.safetensors")),)), "there is no such file"),
+    }[fault]
+    save_entry(broken)
     shutil.rmtree(copy)
     id = open_job(yard, "a red ball")
     worker.once()
-    assert "is no folder with model_index.json" in failed(yard, id)[1]
+    code, message = failed(yard, id)
+    assert code == "model_unavailable" and message.startswith("wan cannot be opened") and "/" not in message
+    assert why in caplog.text
+
+
+def test_a_model_that_cannot_be_opened_is_answered_without_its_folder(
+    entry: ModelEntry, yard: Yard, caplog: pytest.LogCaptureFixture
+) -> None:
+    save_entry(replace(entry, source="/nowhere/to/be/found"))
+    app = create_app(yard.settings)
+    with TestClient(
+        app, headers={"authorization": f"Bearer {app.state.services.auth.make('boss', ('admin',))[0]}"}
+    ) as client:
+        body = {"model": "wan", "prompt": "a red ball"}
+        answers = [client.post(path, json=body) for path in ("/v1/videos", "/v1/estimate")]
+        answers.append(client.get("/v1/models/wan"))
+    for answer in answers:
+        assert answer.status_code == 503 and "nowhere" not in answer.text, answer.text
+        assert answer.json()["error"]["code"] == "model_unavailable"
+    assert "/nowhere/to/be/found" in caplog.text
 
 
 def film_in(pool: EnginePool, name: str, **more: Any) -> Any:

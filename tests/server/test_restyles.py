@@ -71,21 +71,52 @@ def test_a_video_is_shown_larger(client: TestClient, tmp_path: Path) -> None:
     first = made("/v1/videos/renders", {"state": make_scene(5).to_dict(), "size": "64x64"})
     for model, size in (("kinema-tiny", None), ("larger", "96x96")):
         body = {"video": {"id": first["id"]}, "model": model, **({"size": size} if size else {})}
+        estimated = client.post("/v1/estimate/upscales", json=body).json()
         larger = made("/v1/videos/upscales", body)
-        assert larger["size"] == (size or "128x128") and larger["seconds"] == first["seconds"]
+        assert larger["size"] == estimated["size"] == (size or "128x128") and larger["seconds"] == first["seconds"]
+        assert services.queue.get(larger["id"], None).pixel_seconds == estimated["pixel_seconds"]
         assert larger["kinema"]["kind"] == "upscale" and larger["kinema"]["settings"]["layout"] == "upscale"
         assert larger["kinema"]["has_state"]
-    for change, message in (
-        ({"size": "64x64"}, "a size larger than the video's 64x64"),
-        ({"model": "vace"}, "cannot do 'upscale'"),
-        ({"prompt": "x"}, "larger takes no words to upscale"),
-        ({"strength": 0.1}, "larger takes no strength"),
-        ({"steps": 7}, "larger takes no steps"),
-        ({"guidance": 9.0, "model": "kinema-tiny"}, "kinema-tiny takes no guidance to upscale"),
+    for change, param, message in (
+        ({"size": "64x64"}, "size", "a size larger than the video's 64x64"),
+        ({"model": "vace"}, "model", "cannot do 'upscale'"),
+        ({"prompt": "x"}, "prompt", "larger takes no words to upscale"),
+        ({"strength": 0.1}, "strength", "larger takes no strength"),
+        ({"steps": 7}, "steps", "larger takes no steps"),
+        ({"guidance": 9.0, "model": "kinema-tiny"}, "guidance", "kinema-tiny takes no guidance to upscale"),
     ):
-        answer = client.post("/v1/videos/upscales", json={"video": {"id": first["id"]}, "model": "larger", **change})
-        assert answer.status_code == 400 and message in answer.json()["error"]["message"], answer.text
+        for address in ("/v1/videos/upscales", "/v1/estimate/upscales"):
+            answer = client.post(address, json={"video": {"id": first["id"]}, "model": "larger", **change})
+            error = answer.json()["error"]
+            assert answer.status_code == 400 and error["param"] == param and message in error["message"], answer.text
     worker.close()
+
+
+def test_a_model_that_only_restyles_paints(client: TestClient, tmp_path: Path) -> None:
+    """By the drawing that it was trained on; what a request names besides is checked as the library checks it."""
+    save_entry(ModelEntry(name="adc", source=str(make_tiny("animatediff-control", tmp_path / "adc")), controls=("depth",)))
+    body = {
+        "state": make_scene(5).to_dict(),
+        "prompt": "snow",
+        "model": "adc",
+        "control": "depth",
+        "size": "32x32",
+        "steps": 1,
+    }
+    estimated = client.post("/v1/estimate/restyles", json=body)
+    assert estimated.status_code == 200 and estimated.json()["pixel_seconds"] > 0, estimated.text
+    for address in ("/v1/videos/restyles", "/v1/estimate/restyles"):
+        answer = client.post(address, json={**body, "strength": 0.5})
+        error = answer.json()["error"]
+        assert (answer.status_code, error["param"]) == (400, "strength") and "takes no strength" in error["message"]
+    id = client.post("/v1/videos/restyles", json=body).json()["id"]
+    services = client.app.state.services  # type: ignore[attr-defined]
+    assert services.queue.get(id, None).pixel_seconds == estimated.json()["pixel_seconds"]
+    worker = Worker(services.settings)
+    worker.run(idle=lambda: not services.queue.waiting(None))
+    worker.close()
+    video = client.get(f"/v1/videos/{id}").json()
+    assert video["status"] == "completed" and video["kinema"]["settings"]["control"] == "depth", video["error"]
 
 
 def test_only_named_loras_may_be_asked_for(client: TestClient) -> None:

@@ -122,6 +122,7 @@ def test_bad_wishes_get_one_line(clips: Path, tmp_path: Path, capsys: pytest.Cap
         (["train", "video", "--data", str(clips), "--camera", "top"], "goes with the recipe world"),
         (["train", "video", "--data", str(clips), "--steps", "0"], "0 steps: expected 1 or more"),
         (["train", "video", "--data", str(clips), "--resume", str(tmp_path)], "holds no checkpoint"),
+        (["train", "video", "--data", str(clips), "--seed", "-1"], "expected 0 to"),
     ):
         assert main(arguments) == 2
         said = capsys.readouterr().err

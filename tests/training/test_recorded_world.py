@@ -290,9 +290,21 @@ def test_bad_worlds_are_named(world: Path, recorded: Path, tmp_path: Path, capsy
         (["train", "world", "--data", str(recorded), "--minutes", "-1"], "-1 minutes: expected a number above 0"),
         (["train", "world", "--data", str(recorded), "--resume", str(tmp_path)], "holds no checkpoint"),
         (["train", "world", "--data", str(recorded), "--out", str(half / "config.json")], "is a file"),
+        (["train", "world", "--resume", str(tmp_path)], "train world needs --data DIR"),
+        *(
+            (
+                ["train", "world", "--data", str(recorded), "--steps", "1", "--out", str(tmp_path / "new"), "--seed", seed],
+                "expected 0",
+            )
+            for seed in ("-1", "99999999999999999999999")
+        ),
     ):
         assert main(arguments) == 2
         assert told in capsys.readouterr().err
+    assert not (tmp_path / "new").exists()
+    for seed in (-1, 10**23):
+        with pytest.raises(InputError, match=r"seed .*expected a whole number from 0"):
+            WorldRecipe(seed=seed)
 
 
 def test_playing_a_recording_says_to_train_it_first(recorded: Path) -> None:
@@ -387,6 +399,12 @@ def test_a_run_goes_on_from_before_its_first_checkpoint_with_what_was_asked(reco
         assert not (out / checkpoint.NAME).exists()
         train_world(recorded, out=out, resume=True, recipe=RECIPE)
         assert checkpoint.load_checkpoint(out)["step"] == 4
+
+
+def test_a_run_knows_where_its_recording_lies(recorded: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    train_world(recorded, out=tmp_path / "r", steps=1, recipe=PLAIN)
+    assert main(["train", "world", "--resume", str(tmp_path / "r"), "--steps", "2", "--device", "cpu"]) == 0
+    assert checkpoint.load_checkpoint(tmp_path / "r")["step"] == 2, capsys.readouterr().err
 
 
 def test_a_run_does_not_go_on_with_other_data(recorded: Path, tmp_path: Path) -> None:

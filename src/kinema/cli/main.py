@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import io
 import os
+import re
 import sys
 from collections.abc import Sequence
 from importlib import import_module
@@ -44,9 +45,10 @@ USER_ERROR, STOPPED, PIPE_CLOSED = 2, 130, 141
 class CommandLineParser(argparse.ArgumentParser):
     """Reports command line errors in the same form as all other errors."""
 
-    def __init__(self, *arguments: Any, **named: Any) -> None:
-        super().__init__(*arguments, **named)
+    def __init__(self, *arguments: Any, **settings: Any) -> None:
+        super().__init__(*arguments, **settings)
         self.register("type", Path, path)
+        self._negative_number_matcher = re.compile(r"-\.?\d")  # -1e9 is a number too; no option begins with a digit
 
     def error(self, message: str) -> NoReturn:
         raise InputError(f"{message}; see {self.prog} --help")

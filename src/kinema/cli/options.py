@@ -144,7 +144,8 @@ def add_engine(parser: argparse.ArgumentParser) -> None:
 
 
 def add_model(
-    parser: argparse.ArgumentParser, steps: str = "steps of the plan (default: 16, to extend without words 1; 4 is fast)"
+    parser: argparse.ArgumentParser,
+    steps: str = "steps of the sampler (default: the model's own; of kinema-tiny 16, to extend without words 1; 4 is fast)",
 ) -> None:
     """steps: the help of --steps."""
     parser.add_argument(
@@ -160,9 +161,14 @@ def add_model(
         "--candidates",
         type=up_to(MOST_CANDIDATES),
         default=None,
-        help="plans of which the best is filmed; they share the steps (default: 4)",
+        help="for kinema-tiny and its kind: plans of which the best is filmed; they share the steps (default: 4)",
     )
-    parser.add_argument("--guidance", type=number, default=None, help="how hard the text pulls (default: 2; 1: not at all)")
+    parser.add_argument(
+        "--guidance",
+        type=number,
+        default=None,
+        help="how hard the text pulls; 1: not at all (default: the model's own; of kinema-tiny 2)",
+    )
     parser.add_argument("--strict", action="store_true", help="refuse words that the model does not know")
 
 

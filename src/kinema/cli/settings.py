@@ -76,6 +76,7 @@ class Setting:
         if self.flag:
             return "no"
         default = ", ".join(self.default) if self.repeated else self.default
+        default = f"{default:g}" if isinstance(default, float) else default
         return self.unset or "none" if default is None or default == "" else f"{default}"
 
 
@@ -127,7 +128,7 @@ SETTINGS = (
         worker=True, field="job_timeout_s",
     ),
     Setting(
-        option="stall", help="seconds after which an open model that says nothing is stopped (default: 1800)", parse=number,
+        option="stall", help="seconds after which an open model that says nothing is stopped", parse=number,
         default=1800.0, metavar="S", worker=True, field="stall_s",
     ),
     Setting(

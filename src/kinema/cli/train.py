@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kinema.cli.options import add_device, number, whole
+from kinema.cli.options import add_device, number, seed, whole
 from kinema.errors import InputError
 
 if TYPE_CHECKING:
@@ -41,7 +41,9 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
     parser.add_argument("--out", type=Path, help="folder of the run (default: out/train-RECIPE)")
     parser.add_argument("--minutes", type=number, help="time budget above 0, simulating episodes included")
     parser.add_argument("--steps", type=whole, help="length of the run in steps, 1 or more, instead of the recipe's")
-    parser.add_argument("--resume", type=Path, metavar="DIR", help="go on with the run in this folder")
+    parser.add_argument(
+        "--resume", type=Path, metavar="DIR", help="go on with the run in this folder; one of world knows its --data"
+    )
     parser.add_argument("--camera", help="for world: the camera of a dataset with several, such as top (default: the first)")
     parser.add_argument("--size", help="for world and video: of the network, XXS, XS, S, B, L or XL (default: XXS, XS)")
     parser.add_argument(
@@ -58,7 +60,7 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
         "--accumulate", type=whole, metavar="N", help="pass each process's rows in so many parts, to save memory"
     )
     parser.add_argument(
-        "--seed", type=whole, help="for world and video: of the weights' beginning and of the noise (default: 0)"
+        "--seed", type=seed, help="for world and video: of the weights' beginning and of the noise (default: 0)"
     )
     parser.add_argument("--recompute", action="store_true", help="compute blocks again in the backward pass, to save memory")
     parser.add_argument(
@@ -135,8 +137,7 @@ def _run_ranks(arguments: argparse.Namespace) -> int:
     from kinema.training.launch import LOST_PEER, launch_ranks, launched_here
     from kinema.training.parallel import LostPeerError, join_ranks
 
-    if arguments.data is None:
-        raise InputError(NEEDS_DATA[arguments.recipe])
+    _find_data(arguments)
     device = resolve_device(arguments.device)
     if arguments.nproc is not None and arguments.nproc > 1:
         return launch_ranks(arguments.nproc, _command(arguments), _out(arguments) / "ranks")
@@ -153,6 +154,19 @@ def _run_ranks(arguments: argparse.Namespace) -> int:
         sys.stderr.flush()
         return LOST_PEER
     return 0
+
+
+def _find_data(arguments: argparse.Namespace) -> None:
+    """The data of a run of a world that goes on, where none are named; InputError where nothing says what to learn from."""
+    if arguments.data is None and arguments.resume is not None and arguments.recipe == "world":
+        from kinema.training.recorded_world import data_of_run
+
+        known = data_of_run(arguments.resume)
+        if known is not None:
+            arguments.data, camera = known
+            arguments.camera = arguments.camera or camera
+    if arguments.data is None:
+        raise InputError(NEEDS_DATA[arguments.recipe])
 
 
 def _command(arguments: argparse.Namespace) -> list[str]:

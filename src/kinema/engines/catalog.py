@@ -8,7 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from kinema.engines.native import native_capabilities
-from kinema.engines.opening import capabilities_for
+from kinema.engines.opening import capabilities_for, opens
 from kinema.engines.protocol import Capabilities, Workflow
 from kinema.engines.registry import ModelEntry, entries, find_entry
 from kinema.errors import InputError, ModelError
@@ -66,16 +66,19 @@ def recorded_worlds() -> dict[str, ModelEntry]:
 
 
 def capabilities_named(name: str) -> Capabilities:
-    """What an installed model films, without loading it. ModelError if there is no such model or its folder is not whole."""
+    """What an installed model films, without loading it. ModelError if there is no such model; UnavailableModelError: its folder is
+    gone or not whole."""
     entry = entry_named(name)
     if entry is None:
-        return native_capabilities(read_slot_config(find(name)), name)
+        with opens(name):
+            return native_capabilities(read_slot_config(find(name)), name)
     key = f"{entry.to_toml()}{_changed_at(entry)}"
     with _lock:
         then, known = _known.get(key, (0.0, None))
     if known is not None and (not entry.is_upstream or time.monotonic() - then < FRESH_S):
         return known
-    made = capabilities_for(entry)
+    with opens(entry.name):
+        made = capabilities_for(entry)
     with _lock:
         _known[key] = (time.monotonic(), made)
     return made

@@ -26,10 +26,10 @@ from typing import Any
 import numpy as np
 
 from kinema.devices import AUTO
-from kinema.engines.opening import capabilities_for, open_engine
+from kinema.engines.opening import capabilities_for, open_engine, opens
 from kinema.engines.protocol import Cancelled, Capabilities, FilmRequest, Watch, never
 from kinema.engines.registry import ModelEntry
-from kinema.errors import EngineError, KinemaError, OutputError
+from kinema.errors import EngineError, KinemaError, ModelError, OutputError, UnavailableModelError
 from kinema.inference.pipeline import Progress
 from kinema.media import Clip
 from kinema.media.sound import Sound
@@ -247,13 +247,16 @@ def run_engine(pipe: Connection, entry: ModelEntry, device: str, parent: int) ->
             request: FilmRequest = pickle.loads((folder / REQUEST).read_bytes())
             if engine is None:
                 say("progress", "load", 0, 1)
-                engine = open_engine(entry, device=device)
+                with opens(entry.name):
+                    engine = open_engine(entry, device=device)
             clips = engine.film(
                 request, lambda *step: say("progress", *step), stopped.is_set, lambda picture: say("picture", picture)
             )
             say("clips", [_sent(clip, folder / f"{i}.npy") for i, clip in enumerate(clips)])
         except Cancelled:
             say("cancelled")
+        except ModelError as error:  # weights are loaded with the first film
+            say("error", UnavailableModelError(str(error), entry.name))
         except KinemaError as error:
             say("error", error)
             if isinstance(error, EngineError):
@@ -262,7 +265,8 @@ def run_engine(pipe: Connection, entry: ModelEntry, device: str, parent: int) ->
             short = isinstance(error, MemoryError) or "out of memory" in str(error) or "allocate memory" in str(error)
             lines = str(error).strip().splitlines() or [""]
             ran_out = "ran out of memory; ask for a shorter or smaller film"
-            failed = ran_out if short else f"failed: {type(error).__name__}: {lines[0][:300]}"
+            reason = lines[0].replace(entry.source, entry.name)[:300]  # clients see it
+            failed = ran_out if short else f"failed: {type(error).__name__}: {reason}"
             say("error", EngineError(f"{entry.name} {failed}", "out_of_memory" if short else "engine_failed"))
             os._exit(1)
 

@@ -74,7 +74,9 @@ class NativeCapabilities(Capabilities):
         that the model films stands."""
         low, high = self.config.fps
         if not low <= fps <= high:
-            raise SizeError(f"{fps:g} frames a second: {self.model} films {low:g} to {high:g}; {mend.format(fps=self.fps)}")
+            raise SizeError(
+                f"{fps:g} frames a second: {self.model} films {low:g} to {high:g}; {mend.format(fps=self.fps)}", param="fps"
+            )
         limits.check_duration(self.config, seconds, fps, *size, 1)
 
     def fitting(self, seconds: float, fps: float, size: Size) -> tuple[str, ...]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,9 +14,20 @@ from kinema.engines.dit_engine import DiTEngine, dit_capabilities
 from kinema.engines.ledger import Ledger
 from kinema.engines.protocol import Capabilities, Engine
 from kinema.engines.registry import ModelEntry
-from kinema.errors import ModelError
+from kinema.errors import InputError, ModelError, ModelListError, UnavailableModelError
 from kinema.models.dit_model import DiTModelConfig
 from kinema.models.hub import is_dit_folder, read_config
+
+
+@contextmanager
+def opens(name: str) -> Iterator[None]:
+    """Within, the model of this name is opened: what its entry or its folder is at fault for is an UnavailableModelError."""
+    try:
+        yield
+    except (ModelListError, UnavailableModelError):
+        raise
+    except InputError as error:
+        raise UnavailableModelError(str(error), name) from None
 
 
 def open_engine(entry: ModelEntry, *, device: str = AUTO, ledger: Ledger | None = None) -> Engine:

@@ -224,23 +224,26 @@ class Capabilities:
     def check(self, request: FilmRequest) -> None:
         """InputError for a request that names something that this model cannot do."""
         if not self.workflows:
-            raise InputError(f"{self.model} is a recorded world, which does not film; step into it{_others(request)}")
+            raise InputError(
+                f"{self.model} is a recorded world, which does not film; step into it{_others(request)}", param="model"
+            )
         if request.workflow not in self.workflows:
             raise InputError(
-                f"{self.model} cannot do {request.workflow!r}; it can {', '.join(self.workflows)}{_others(request)}"
+                f"{self.model} cannot do {request.workflow!r}; it can {', '.join(self.workflows)}{_others(request)}",
+                param="model",
             )
         lacks = {
-            "a negative prompt": bool(request.negative_prompt) and not self.negative_prompt,
-            "LoRA": bool(request.loras) and not self.loras,
-            "a camera's way": bool(request.camera) and not self.camera,
-            "a mask": request.mask is not None and not self.masks,
+            "negative_prompt": ("negative prompt", bool(request.negative_prompt) and not self.negative_prompt),
+            "loras": ("LoRA", bool(request.loras) and not self.loras),
+            "camera": ("camera's way", bool(request.camera) and not self.camera),
+            "mask": ("mask", request.mask is not None and not self.masks),
         }
         if request.strength is not None and not 0 < request.strength <= 1:
-            raise InputError(f"strength {request.strength:g}: expected above 0, up to 1")
+            raise InputError(f"strength {request.strength:g}: expected above 0, up to 1", param="strength")
         self._check_settings(request)
-        for what, is_given in lacks.items():
+        for param, (what, is_given) in lacks.items():
             if is_given:
-                raise InputError(f"{self.model} takes no {what.removeprefix('a ')}: leave it out, or name another model")
+                raise InputError(f"{self.model} takes no {what}: leave it out, or name another model", param=param)
 
     def _check_settings(self, request: FilmRequest) -> None:
         """InputError for a setting that would change nothing, but for those that are noted instead (`unused_notes`)."""
@@ -252,7 +255,9 @@ class Capabilities:
         for name in self.unused.get(request.workflow, ()):
             if name not in noted and getattr(request, name) not in (None, ""):
                 them = "them" if SETTINGS[name].endswith("s") else "it"
-                raise InputError(f"{self.model} takes no {SETTINGS[name]} to {VERBS[request.workflow]}: leave {them} out")
+                raise InputError(
+                    f"{self.model} takes no {SETTINGS[name]} to {VERBS[request.workflow]}: leave {them} out", param=name
+                )
 
     def unused_notes(self, request: FilmRequest) -> list[str]:
         """A note for each setting that changes nothing and that clients always send: words, and the strength of an edit."""
@@ -281,9 +286,9 @@ class Capabilities:
             return self.size
         width, height = parsed_size(size)
         if not (1 <= width <= MOST_SIDE and 1 <= height <= MOST_SIDE):
-            raise SizeError(f"size {width}x{height}: expected sides of 1 to {MOST_SIDE} pixels")
+            raise SizeError(f"size {width}x{height}: expected sides of 1 to {MOST_SIDE} pixels", param="size")
         if width * height > MOST_PIXELS:
-            raise SizeError(f"size {width}x{height}: expected up to {MOST_PIXELS:,} pixels, as of 4096x4096")
+            raise SizeError(f"size {width}x{height}: expected up to {MOST_PIXELS:,} pixels, as of 4096x4096", param="size")
         return width, height
 
     def fitted_size(self, width: int, height: int) -> Size:
@@ -332,12 +337,12 @@ class Capabilities:
         length, rate = self.seconds if seconds is None else seconds, self.fps if fps is None else fps
         for name, value in (("seconds", length), ("fps", rate)):
             if isinstance(value, bool) or not isinstance(value, int | float | np.number) or not math.isfinite(value):
-                raise InputError(f"{name} {value!r}: expected a number")
+                raise InputError(f"{name} {value!r}: expected a number", param=name)
         if not 0 < length <= (self.most_seconds or MOST_SECONDS):
             most = self.most_seconds or MOST_SECONDS
-            raise SizeError(f"{length:g} seconds: {self.model} films more than 0, up to {most:g}")
+            raise SizeError(f"{length:g} seconds: {self.model} films more than 0, up to {most:g}", param="seconds")
         if not 1 <= rate <= MOST_FPS:
-            raise SizeError(f"{rate:g} frames a second: expected 1 to {MOST_FPS:g}")
+            raise SizeError(f"{rate:g} frames a second: expected 1 to {MOST_FPS:g}", param="fps")
         return float(length), float(rate)
 
     def plan(self, seconds: float | None, fps: float | None, size: str | Size | None) -> FilmPlan:
@@ -397,7 +402,9 @@ def parsed_size(size: str | Size) -> Size:
         return parse_size(size)
     if isinstance(size, Sequence | np.ndarray) and len(size) == 2 and all(is_whole(side) for side in size):
         return int(size[0]), int(size[1])
-    raise SizeError(f"size {size!r}: expected 'WIDTHxHEIGHT' or (width, height) in whole pixels, such as '64x64'")
+    raise SizeError(
+        f"size {size!r}: expected 'WIDTHxHEIGHT' or (width, height) in whole pixels, such as '64x64'", param="size"
+    )
 
 
 @runtime_checkable

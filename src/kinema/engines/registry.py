@@ -217,13 +217,14 @@ def parse_lora(text: str) -> Lora:
 
 
 def check_lora(lora: Lora) -> None:
-    """InputError for a LoRA whose file is not there or whose weight is no number. Names on the hub have one slash and no ending."""
+    """ModelError for a LoRA whose file is not there, InputError for a weight that is no number. Names on the hub have one slash and
+    no ending."""
     if not math.isfinite(lora.scale):
         raise InputError(f"LoRA {lora.source}: its weight {lora.scale} is no number")
     path = Path(lora.source)
     named = lora.source.count("/") == 1 and not path.suffix and not lora.source.startswith((".", "/", "~"))
     if not path.exists() and not named:
-        raise InputError(f"LoRA {lora.source}: there is no such file; name one, or OWNER/NAME on the hub")
+        raise ModelError(f"LoRA {lora.source}: there is no such file; name one, or OWNER/NAME on the hub")
 
 
 def registry_file() -> Path:

@@ -141,13 +141,15 @@ def camera_path(stops: Sequence[tuple[float, float, float, float]], time_s: Tens
     try:
         path = np.asarray(stops, np.float64).reshape(-1, 4)
     except (TypeError, ValueError):
-        raise InputError(f"camera {stops!r}: expected (second, x, y, zoom) for each stop") from None
+        raise InputError(f"camera {stops!r}: expected (second, x, y, zoom) for each stop", param="camera") from None
     if not len(path):
-        raise InputError("camera: expected at least one stop, (second, x, y, zoom)")
+        raise InputError("camera: expected at least one stop, (second, x, y, zoom)", param="camera")
     if not np.isfinite(path).all() or (path[:, 0] < 0).any() or (np.diff(path[:, 0]) <= 0).any():
-        raise InputError("camera: expected stops at rising seconds from 0 on, all of them finite")
+        raise InputError("camera: expected stops at rising seconds from 0 on, all of them finite", param="camera")
     if not ((path[:, 3] >= 0.25) & (path[:, 3] <= 8)).all() or np.abs(path[:, 1:3] - MIDDLE).max() > 20:
-        raise InputError("camera: expected a zoom from 0.25 to 8, and places within 20 units of the room's middle, (5, 5)")
+        raise InputError(
+            "camera: expected a zoom from 0.25 to 8, and places within 20 units of the room's middle, (5, 5)", param="camera"
+        )
     clock = time_s.cpu().numpy()
     log_zoom = np.interp(clock, path[:, 0], np.log2(path[:, 3]))
     centers = [np.interp(clock, path[:, 0], path[:, axis]) for axis in (1, 2)]

@@ -36,7 +36,7 @@ def parse_size(text: str) -> Size:
     """'128x72' -> (128, 72), width first."""
     match = re.fullmatch(r"\s*(\d{1,6})\s*[xX*]\s*(\d{1,6})\s*", text)
     if not match:
-        raise SizeError(f"size {text[:80]!r}: expected WIDTHxHEIGHT in pixels, such as 64x64")
+        raise SizeError(f"size {text[:80]!r}: expected WIDTHxHEIGHT in pixels, such as 64x64", param="size")
     return int(match[1]), int(match[2])
 
 
@@ -133,17 +133,20 @@ def check_size(config: ModelConfig, size: str | Size | None) -> Size:
     elif isinstance(size, Sequence | np.ndarray) and len(size) == 2 and all(is_whole(side) for side in size):
         width, height = int(size[0]), int(size[1])
     else:
-        raise SizeError(f"size {size!r}: expected 'WIDTHxHEIGHT' or (width, height) in whole pixels, such as '64x64'")
+        raise SizeError(
+            f"size {size!r}: expected 'WIDTHxHEIGHT' or (width, height) in whole pixels, such as '64x64'", param="size"
+        )
     if width < 1 or height < 1:
-        raise SizeError(f"size {width}x{height}: expected positive numbers of pixels")
+        raise SizeError(f"size {width}x{height}: expected positive numbers of pixels", param="size")
     if not films_size(config, width, height):
         near, heights = nearest(config, width, height), _heights(config)
         if len(heights) == len(config.aspects) == 1:
-            raise SizeError(f"{config.name} cannot film {width}x{height}: it films {near[0]}x{near[1]} only")
+            raise SizeError(f"{config.name} cannot film {width}x{height}: it films {near[0]}x{near[1]} only", param="size")
         raise SizeError(
             f"{config.name} cannot film {width}x{height}: its heights are {', '.join(map(str, heights))} pixels, its shapes"
             f" {', '.join(config.aspects)} and those between, its widths whole multiples of {config.cell_px}, and no side is over"
-            f" {config.max_side}; the nearest is {near[0]}x{near[1]}"
+            f" {config.max_side}; the nearest is {near[0]}x{near[1]}",
+            param="size",
         )
     return width, height
 
@@ -180,13 +183,14 @@ def check_duration(
     """The number of frames; SizeError for what cannot be filmed. by_window: as in `memory_needed`."""
     for name, value in (("seconds", seconds), ("fps", fps)):
         if not is_number(value):
-            raise InputError(f"{name} {value!r}: expected a number")
+            raise InputError(f"{name} {value!r}: expected a number", param=name)
     if not 0 < seconds < 1e12:
-        raise SizeError(f"{seconds:g} seconds: expected more than 0, and fewer than fill the memory")
+        raise SizeError(f"{seconds:g} seconds: expected more than 0, and fewer than fill the memory", param="seconds")
     low, high = config.fps
     if not low <= fps <= high:
         raise SizeError(
-            f"{fps:g} frames a second: {config.name} films {low:g} to {high:g}; choose such a rate (fps=, --fps)"
+            f"{fps:g} frames a second: {config.name} films {low:g} to {high:g}; choose such a rate (fps=, --fps)",
+            param="fps",
         )
     if not is_whole(count) or count < 1:
         raise InputError(f"count {count!r}: expected a whole number from 1 on")
@@ -196,7 +200,8 @@ def check_duration(
         most = seconds * 0.9 * free / needed
         raise SizeError(
             f"{seconds:g} s at {width}x{height} and {fps:g} fps needs about {needed / 1e9:.1f} GB of the {free / 1e9:.1f} GB free; "
-            f"about {most:.0f} s would fit"
+            f"about {most:.0f} s would fit",
+            param="seconds",
         )
     return frames
 

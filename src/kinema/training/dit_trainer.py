@@ -17,6 +17,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from kinema.autoencoder import VideoAutoencoder, fast_dtype
 from kinema.errors import DivergedError, InputError
+from kinema.inference.canvas_io import check_seed
 from kinema.models.dit import DiT, DiTConfig, DiTInput
 from kinema.models.dit_model import DiTModel, DiTModelConfig
 from kinema.training import checkpoint
@@ -89,6 +90,7 @@ class DiTRecipe:
             raise InputError(f"precision {self.precision!r}: expected one of {', '.join(PRECISIONS)}")
         if self.accumulate < 1:
             raise InputError(f"accumulate {self.accumulate}: expected 1 or more")
+        check_seed(self.seed)
 
 
 R = TypeVar("R", bound=DiTRecipe)

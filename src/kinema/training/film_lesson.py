@@ -125,7 +125,7 @@ class ClipsLesson:
     ) -> dict[str, Tensor]:
         recipe, rows = self.recipe, share.rows(self.recipe.batch)
         batch = self._share_of_batch(recipe.seed, step, share)
-        generator = torch.Generator().manual_seed(recipe.seed * 1_000_003 + step)
+        generator = torch.Generator().manual_seed((recipe.seed * 1_000_003 + step) % 2**63)
         level = draw_film_levels(recipe, recipe.batch, recipe.frames, generator)
         weight = mean_one((level > 0).float())
         heard = torch.rand(recipe.batch, generator=generator) >= recipe.silent_share

@@ -43,8 +43,8 @@ MINUTES = 60.0
 AUTOENCODER = "codec"
 """The folder, in the run's and in the model's, of a autoencoder that was trained on."""
 RUN = "run.json"
-"""What a run was asked for, length and data, written before its first stage. A run that ends before its first checkpoint goes on
-from it."""
+"""What a run was asked for, length, data and where they lie, written before its first stage. A run that ends before its first
+checkpoint goes on from it."""
 
 
 def config_for(data: Dataset, recordings: Recordings, recipe: WorldRecipe, name: str) -> DiTModelConfig:
@@ -144,12 +144,21 @@ def _begun(out: Path) -> dict[str, Any] | None:
         raise InputError(f"{path} cannot be read; begin a new run in another --out") from None
 
 
-def _write_begun(out: Path, minutes: float | None, steps: int | None, data: dict[str, Any]) -> None:
-    path, temporary = out / RUN, out / f".{RUN}.tmp"
+def data_of_run(out: Path | str) -> tuple[Path, str] | None:
+    """The folder of the recording that the run in `out` learns from, and its camera, by RUN; None where it does not say."""
     try:
-        temporary.write_text(
-            json.dumps({"minutes": minutes, "steps": steps, "data": data}, indent=1) + "\n", encoding="utf-8"
-        )
+        begun = parse_json((Path(out) / RUN).read_text(encoding="utf-8"))
+        return Path(begun["folder"]), str(begun["data"]["camera"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _write_begun(out: Path, minutes: float | None, steps: int | None, dataset: Dataset) -> None:
+    path, temporary = out / RUN, out / f".{RUN}.tmp"
+    where = str(dataset.folder.resolve())
+    begun = {"minutes": minutes, "steps": steps, "data": dataset.identity(), "folder": where}
+    try:
+        temporary.write_text(json.dumps(begun, indent=1) + "\n", encoding="utf-8")
         temporary.replace(path)
     except OSError as error:
         raise OutputError(f"{path} could not be written: {error.strerror}") from None
@@ -251,7 +260,7 @@ def _train(
     _check_same_data((state or {}).get("data") or (started or {}).get("data"), dataset, out)
     ranks.wait()
     if ranks.first:
-        _write_begun(out, minutes, steps, dataset.identity())
+        _write_begun(out, minutes, steps, dataset)
     autoencoder_minutes = minutes * share if minutes is not None else None
     autoencoder_steps = max(round(steps * share / (1 - share)), 1) if steps is not None else None
     wish = replace(wish, frames=_stretch(dataset, wish.frames), compile=wish.compile and worth_compiling(minutes, steps))

@@ -44,13 +44,20 @@ DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}
 OFFLOADS = ("auto", "none", "model", "group")
 
 
+def _matters(record: logging.LogRecord) -> bool:
+    """Whether a line of transformers is for a user: that Pillow resizes pictures where torchvision is missing is not. A film that
+    needs torchvision says so (`EngineError`)."""
+    return "requires torchvision (not installed); falling back" not in record.getMessage()
+
+
 def require_diffusers() -> Any:
-    """The module; InputError with the command that installs it where it is missing."""
+    """The module; ModelError with the command that installs it where it is missing."""
+    logging.getLogger("transformers.utils.import_utils").addFilter(_matters)
     for name in ("accelerate", "transformers", "diffusers"):
         try:
             module = importlib.import_module(name)
         except ImportError as error:
-            raise InputError(
+            raise ModelError(
                 f"{error.name} is not installed; open models need: pip install 'kinema[open-weights]'"
             ) from None
     return module
@@ -64,8 +71,8 @@ class DiffusersEngine:
         device: "auto", "cpu", "cuda", "cuda:1" or "mps".
 
     Raises:
-        ModelError: The folder is not whole, or names a class that this version of diffusers lacks.
-        InputError: A package is missing, or this machine does not have the device.
+        ModelError: The folder is not whole, or names a class that this version of diffusers lacks; a package is missing.
+        InputError: This machine does not have the device.
     """
 
     def __init__(self, entry: ModelEntry, *, device: str = AUTO) -> None:
@@ -297,7 +304,7 @@ class DiffusersEngine:
         method = self.entry.offload
         if self.place.type == "cpu":
             if method not in ("auto", "none"):
-                raise InputError(f"offload {method!r} needs a GPU, and {self.entry.name} runs on the CPU; use auto or none")
+                raise ModelError(f"offload {method!r} needs a GPU, and {self.entry.name} runs on the CPU; use auto or none")
         elif method == "auto":
             free = torch.cuda.mem_get_info(self.place)[0] if self.place.type == "cuda" else 1 << 60
             method = "none" if self.folder.bytes * 1.25 < free else "model"
@@ -334,7 +341,7 @@ class DiffusersEngine:
                 pipeline.load_lora_weights(lora.source, adapter_name=f"lora{i}")
             except (OSError, ValueError, KeyError, RuntimeError) as error:
                 pipeline.unload_lora_weights()
-                raise InputError(f"LoRA {lora.source} cannot be loaded: {str(error).splitlines()[0]}") from None
+                raise ModelError(f"LoRA {lora.source} cannot be loaded: {str(error).splitlines()[0]}") from None
         if loras:
             pipeline.set_adapters([f"lora{i}" for i in range(len(loras))], [lora.scale for lora in loras])
         self._adapters = loras
@@ -478,7 +485,7 @@ def _check_arguments(entry: ModelEntry, family: Family, calls: Mapping[Workflow,
 
 
 def _check_options(entry: ModelEntry, folder: ModelFolder, calls: Mapping[Workflow, Call]) -> None:
-    """InputError for an option of an entry that its folder cannot have."""
+    """ModelError for an option of an entry that its folder cannot have."""
     network = "transformer" in folder.components
     batched = "generate" in calls and calls["generate"].pipeline in BATCHED
     kind = "is a modular folder, whose weights are loaded as they are" if folder.modular else "has no transformer"
@@ -496,10 +503,10 @@ def _check_options(entry: ModelEntry, folder: ModelFolder, calls: Mapping[Workfl
     )
     for option, is_refused, why in refused:
         if is_refused:
-            raise InputError(f"{option}: {entry.name} {why}; leave it out")
+            raise ModelError(f"{option}: {entry.name} {why}; leave it out")
     unknown = sorted(entry.gguf.keys() - set(folder.components))
     if unknown:
-        raise InputError(f"{folder.path} has no {unknown[0]!r} for a GGUF file; it has {', '.join(folder.components)}")
+        raise ModelError(f"{folder.path} has no {unknown[0]!r} for a GGUF file; it has {', '.join(folder.components)}")
 
 
 def _license_of(folder: ModelFolder, family: Family) -> License:

@@ -10,7 +10,7 @@ import torch
 
 from kinema.engines.diffusers.folder import ModelFolder
 from kinema.engines.registry import ModelEntry
-from kinema.errors import InputError, ModelError
+from kinema.errors import ModelError
 
 
 def quantization(entry: ModelEntry, dtype: torch.dtype) -> dict[str, Any]:
@@ -36,7 +36,7 @@ def check_gguf(entry: ModelEntry, folder: ModelFolder) -> None:
     """Refuse GGUF files that hold the weights of another network, by how many numbers they hold; no weights are read.
 
     Raises:
-        InputError: The package gguf is missing, or diffusers reads no such files for this network.
+        ModelError: The package gguf is missing, or diffusers reads no such files for this network.
         ModelError: The file does not fit it, or cannot be read.
     """
     for name, file in entry.gguf.items():
@@ -54,15 +54,15 @@ def check_gguf(entry: ModelEntry, folder: ModelFolder) -> None:
 
 
 def _kind_of(entry: ModelEntry, folder: ModelFolder, name: str) -> Any:
-    """The class of a component that can be read from GGUF files. InputError if it cannot, or the package is missing."""
+    """The class of a component that can be read from GGUF files. ModelError if it cannot, or the package is missing."""
     diffusers = importlib.import_module("diffusers")
     kind: Any = getattr(diffusers, str(folder.configs[name].get("_class_name")), None)
     if not hasattr(kind, "from_single_file"):
-        raise InputError(f"{name} of {entry.name} cannot be read from a GGUF file; leave out --gguf")
+        raise ModelError(f"{name} of {entry.name} cannot be read from a GGUF file; leave out --gguf")
     try:
         importlib.import_module("gguf")
     except ImportError:
-        raise InputError("gguf is not installed; GGUF files need: pip install 'kinema[open-weights]'") from None
+        raise ModelError("gguf is not installed; GGUF files need: pip install 'kinema[open-weights]'") from None
     return kind
 
 
@@ -82,8 +82,8 @@ def gguf_components(entry: ModelEntry, folder: ModelFolder, dtype: torch.dtype) 
         dtype: In which they compute; the weights stay as the file has them until they are used.
 
     Raises:
-        InputError: The package gguf is missing, or diffusers reads no such files for this network.
-        ModelError: The folder has no such component, or the file does not fit it.
+        ModelError: The folder has no such component, the file does not fit it, the package gguf is missing, or diffusers reads no
+            such files for this network.
     """
     made = {}
     check_gguf(entry, folder)

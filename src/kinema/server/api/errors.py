@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from kinema.errors import ApiError
+from kinema.errors import ApiError, UnavailableModelError
 
 
 class ErrorDetails(BaseModel):
@@ -41,6 +41,11 @@ def body(message: str, type: str, param: str | None = None, code: str | None = N
 def not_found(what: str, id: str) -> ApiError:
     """404, the same whether the object never existed, was deleted, or belongs to another key."""
     return ApiError(404, f"no {what} {id[:80]!r}; it may have been deleted or expired", code=f"{what}_not_found")
+
+
+def unavailable_error(error: UnavailableModelError) -> ApiError:
+    """503 for a model that cannot be opened. Why is for the log alone, since it names files of this machine."""
+    return ApiError(503, error.public, code="model_unavailable", headers={"retry-after": "30"})
 
 
 def refuse(param: str, came: object, expected: str) -> ApiError:

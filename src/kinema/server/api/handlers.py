@@ -13,8 +13,8 @@ from sqlalchemy.exc import TimeoutError as NoConnection
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
-from kinema.errors import API_TYPES, ApiError, InputError, OutputError, StorageError
-from kinema.server.api.errors import body
+from kinema.errors import API_TYPES, ApiError, InputError, OutputError, StorageError, UnavailableModelError
+from kinema.server.api.errors import body, unavailable_error
 from kinema.server.api.explain import explain
 from kinema.server.metrics import LOG
 
@@ -22,6 +22,8 @@ CLIENT_LEFT = 499
 """The status that logs and metrics show of a request whose client left before it was whole; nobody gets it."""
 
 
+PARAMS = {"camera": "guides.camera"}
+"""Parameters of the library that a request has under another name."""
 LOST_PAGE = Path(__file__).parents[1] / "studio" / "lost.html"
 
 
@@ -45,7 +47,13 @@ def add_error_handlers(app: FastAPI) -> None:
 
     @app.exception_handler(InputError)
     async def input_error(request: Request, error: InputError) -> JSONResponse:
-        return JSONResponse(body(str(error), "invalid_request_error", None, "invalid_value"), status_code=400)
+        param = PARAMS.get(error.param or "", error.param)
+        return JSONResponse(body(str(error), "invalid_request_error", param, "invalid_value"), status_code=400)
+
+    @app.exception_handler(UnavailableModelError)
+    async def unavailable(request: Request, error: UnavailableModelError) -> JSONResponse:
+        LOG.error("%s", error, extra={"model": error.model})
+        return await api(request, unavailable_error(error))
 
     @app.exception_handler(RecursionError)
     async def deep(request: Request, error: RecursionError) -> JSONResponse:

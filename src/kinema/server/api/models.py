@@ -16,6 +16,7 @@ from pydantic import BaseModel, Field
 from safetensors import safe_open
 
 from kinema.engines.catalog import capabilities_named, default_model, entry_named, model_names, recorded_config
+from kinema.engines.opening import opens
 from kinema.engines.protocol import MOST_FPS
 from kinema.engines.registry import ModelEntry
 from kinema.envs.controls import action_controls
@@ -166,7 +167,8 @@ def parameters(folder: Path) -> int:
 
 def model_shown(name: str, most_seconds: float = MOST_SECONDS) -> ModelInfo:
     entry = entry_named(name)
-    config = None if entry is None else recorded_config(entry)
+    with opens(name):
+        config = None if entry is None else recorded_config(entry)
     if entry is not None and config is not None:
         return _recorded_shown(entry, config)
     return _native_shown(name, most_seconds) if entry is None else _open_shown(entry, most_seconds)

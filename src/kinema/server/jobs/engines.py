@@ -10,7 +10,7 @@ from kinema.engines.catalog import entry_named
 from kinema.engines.host import EngineProcess
 from kinema.engines.ledger import Ledger
 from kinema.engines.native import NativeEngine
-from kinema.engines.opening import capabilities_for
+from kinema.engines.opening import capabilities_for, opens
 from kinema.errors import EngineError
 from kinema.inference import limits
 from kinema.inference.canvas_io import resolve_model
@@ -62,11 +62,18 @@ class EnginePool:
         Raises:
             EngineBusy: It films something else at this moment.
             EngineError: There is not enough memory for it.
-            ModelError: There is no such model any more.
+            UnavailableModelError: There is no such model any more, or it cannot be opened.
         """
-        entry = entry_named(model)
-        if entry is None:
-            return EngineLease(NativeEngine(resolve_model(model, self.device)))
+        with opens(model):
+            entry = entry_named(model)
+            if entry is None:
+                return EngineLease(NativeEngine(resolve_model(model, self.device)))
+            return self._lease(entry, records, token, tick, watch, dropped)
+
+    def _lease(
+        self, entry: ModelEntry, records: Records, token: str, tick: Callable[[], None], watch: Watch | None,
+        dropped: Callable[[BaseException | None], bool],
+    ) -> EngineLease:  # fmt: skip
         if entry.is_upstream:
             from kinema.engines.upstream import UpstreamEngine
 

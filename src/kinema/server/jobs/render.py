@@ -153,7 +153,7 @@ def render_job(
         return api.restyle(
             source, prompt, control=request["control"], strength=request["strength"], size=request["size"],
             steps=request["steps"], guidance=request["guidance"], negative_prompt=request["negative_prompt"],
-            loras=_loras(request), **common,
+            loras=loras_in(request), **common,
         )  # fmt: skip
     raise InputError(f"no kind of work {kind!r}; there are {', '.join(KINDS)}")
 
@@ -191,13 +191,13 @@ def _generate(request: dict[str, Any], load: Callable[[dict[str, str]], Clip], a
         request["prompt"], seconds=request["seconds"], fps=request["fps"],
         image=image, last=last, camera=request.get("camera") or (),
         pictures=pictures, negative_prompt=request.get("negative_prompt", ""),
-        loras=_loras(request), **arguments,
+        loras=loras_in(request), **arguments,
     )[0]  # fmt: skip
 
 
-def _loras(request: dict[str, Any]) -> list[Lora]:
+def loras_in(request: dict[str, Any]) -> tuple[Lora, ...]:
     """LoRA by the names that the model has them under."""
-    return [Lora(source=name, scale=scale) for name, scale in request.get("loras") or ()]
+    return tuple(Lora(source=name, scale=scale) for name, scale in request.get("loras") or ())
 
 
 def trim(clip: Clip, cuts: Sequence[Sequence[float]]) -> Clip:

@@ -41,7 +41,7 @@ from kinema.server.auth import Caller
 from kinema.server.billing import cost
 from kinema.server.characters import Characters
 from kinema.server.jobs.queue import Repeat
-from kinema.server.jobs.render import shape_of
+from kinema.server.jobs.render import loras_in, shape_of
 from kinema.server.jobs.sources import noted_cut_size
 from kinema.server.services import Services
 from kinema.server.storage.artifacts import new_id
@@ -122,12 +122,16 @@ class Submission:
         """Submit a video made from others: edit, remix, extend, blend, loop, trim."""
         return self._accept(attempt, self._change(kind, given, attempt, remixed_from=remixed_from))
 
-    def try_create(self, given: CreateVideo, caller: Caller) -> JobValues:
-        """The job that a request would become; what `create` refuses is refused, but for what depends on the moment: a used-up
-        quota, a full queue, a full disk. Files that came with the request are not kept."""
+    def estimate(self, kind: str, given: VideoRequest, caller: Caller) -> JobValues:
+        """The job that a request would become; what is refused of the request itself is refused, but not what depends on the
+        moment: a used-up quota, a full queue, a full disk. Files that came with the request are not kept."""
         attempt = Attempt(caller=caller, trial=True)
         try:
-            return self._film(given, attempt)
+            if isinstance(given, CreateVideo):
+                return self._film(given, attempt)
+            if isinstance(given, RestyleVideo):
+                return self._restyle(given, attempt)
+            return self._change(kind, given, attempt)
         finally:
             self._delete_files(attempt.stored_files)
 
@@ -224,6 +228,10 @@ class Submission:
         width, height = limits.parse_size(size)
         if kind in WORKFLOW_OF:
             usual.check(_settings_in(wanted, WORKFLOW_OF[kind]))
+        if "mask" in known and not usual.masks:
+            raise ApiError(
+                400, f"{model} takes no mask: leave it out, or name another model", param="mask", code="invalid_value"
+            )
         seconds: float = first["seconds"]
         extra_s = wanted.get("seconds") or (1.0 if kind == "loop" else 2.0)
         if kind in ("extend", "loop", "blend"):
@@ -312,6 +320,10 @@ class Submission:
 
     def restyle(self, given: RestyleVideo, attempt: Attempt) -> Video:
         """Submit a state painted by another model."""
+        return self._accept(attempt, self._restyle(given, attempt))
+
+    def _restyle(self, given: RestyleVideo, attempt: Attempt) -> JobValues:
+        """The job of a state painted by another model."""
         model, notes = model_for(given.model, self.services.settings.aliases)
         usual = capabilities_named(model)
         if not usual.controls:
@@ -320,7 +332,8 @@ class Submission:
             raise refuse("control", given.control, f"{' or '.join(usual.controls)}, by which {model} can be steered")
         if (given.video is None) == (given.state is None):
             raise ApiError(400, "restyle needs either a video or a state", param="video", code="missing_value")
-        usual.check(_settings_in(dict(given), "restyle"))
+        loras = _loras_of(given.loras, model)
+        usual.check(_settings_in({**dict(given), **loras}, "restyle"))
         request: dict[str, Any] = {}
         if given.state is not None:
             scene = scene_of(given.state)
@@ -334,13 +347,12 @@ class Submission:
         request |= {
             "prompt": given.prompt, "seconds": seconds, "size": f"{width}x{height}", "fps": usual.fps, "seed": seed_of(given),
             "steps": given.steps, "guidance": given.guidance, "label": given.label, "notes": notes, "control": given.control,
-            "strength": given.strength, "negative_prompt": given.negative_prompt, **_loras_of(given.loras, model),
+            "strength": given.strength, "negative_prompt": given.negative_prompt, **loras,
         }  # fmt: skip
         sources = [request["video"]["video"]] if "video" in request.get("video", {}) else []
-        job = self._job(
+        return self._job(
             attempt, "restyle", model, request, sources=sources, given=given, seconds=seconds, size=request["size"]
         )
-        return self._accept(attempt, job)
 
     def _job(
         self, attempt: Attempt, kind: str, model: str, request: dict[str, Any], *, sources: list[str], given: VideoRequest,
@@ -421,7 +433,7 @@ def _settings_in(request: Mapping[str, Any], workflow: Workflow) -> FilmRequest:
     """What an engine is asked for by a request, without films and pictures."""
     return FilmRequest(
         workflow=workflow, prompt=request.get("prompt") or "", negative_prompt=request.get("negative_prompt") or "",
-        steps=request.get("steps"), guidance=request.get("guidance"), strength=request.get("strength"),
+        steps=request.get("steps"), guidance=request.get("guidance"), strength=request.get("strength"), loras=loras_in(request),
     )  # fmt: skip
 
 

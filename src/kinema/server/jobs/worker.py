@@ -27,7 +27,16 @@ from sqlalchemy.exc import OperationalError, SQLAlchemyError
 from kinema.canvas.canvas import Canvas
 from kinema.engines.native import NativeEngine
 from kinema.engines.protocol import Engine
-from kinema.errors import EngineError, KinemaError, ModelListError, OutputError, SizeError, StorageError
+from kinema.errors import (
+    EngineError,
+    KinemaError,
+    ModelError,
+    ModelListError,
+    OutputError,
+    SizeError,
+    StorageError,
+    unavailable,
+)
 from kinema.inference.canvas_io import resolve_model
 from kinema.media import Clip
 from kinema.models.hub import available_models
@@ -60,6 +69,8 @@ IDLE_S, LONG_IDLE_S, SEEN_S = 0.03, 0.1, 3.0
 """How often an idle worker polls the queue, how often after a minute without a job, and how often it reports that it is alive."""
 PREVIEW_S = 1.0
 """Previews are rendered at most this often."""
+UNAVAILABLE = "model_unavailable"
+"""The code of a video whose model is gone, or cannot be opened."""
 FULL_S = 5.0
 """How long a job waits after the disk was full, or object storage did not answer."""
 DEPTH, LEND_AGAIN_S = 2, 60.0
@@ -176,6 +187,9 @@ class Worker:
                     self._fail(batch, error.code, str(error))
             except JobTimeout as error:
                 self._fail(batch, "timeout", str(error))
+            except ModelError as error:  # its message may name files of this machine
+                log.error("%s", error, extra={"code": UNAVAILABLE})
+                self._fail(batch, UNAVAILABLE, unavailable(claims[0].model))
             except KinemaError as error:
                 self._fail(batch, "invalid_request", str(error))
             except Exception as error:

@@ -6,6 +6,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from kinema.engines.catalog import recorded_worlds
+from kinema.engines.opening import opens
 from kinema.engines.registry import ModelEntry
 from kinema.envs.recorded import RecordedWorld, recorded_model
 from kinema.errors import InputError, ModelError, SizeError, excerpt
@@ -43,7 +44,9 @@ class WorldModels:
         for entry in recorded_worlds().values():
             if entry.name in names and (wanted in entry.aliases or _is_folder_of(entry, wanted)):
                 return entry.name
-        raise ModelError(f"no model {excerpt(repr(wanted))}; expected one of: {', '.join(names) or 'none is installed'}")
+        raise ModelError(
+            f"no model {excerpt(repr(wanted))}; expected one of: {', '.join(names) or 'none is installed'}", param="model"
+        )
 
     def load(self, name: str) -> Model | DiTModel:
         """A model by its name, loaded once per process."""
@@ -54,7 +57,8 @@ class WorldModels:
             raise ModelError(
                 f"the recorded world {excerpt(name)!r} is not among the models any more; add it again under this name"
             )
-        return recorded_model(entry.source, entry.device or self._device)
+        with opens(name):
+            return recorded_model(entry.source, entry.device or self._device)
 
 
 def _is_folder_of(entry: ModelEntry, wanted: str) -> bool:
@@ -75,11 +79,16 @@ def begin_world(
     name = model.config.name
     if not isinstance(start, str) or start.strip():
         given = "words" if isinstance(start, str) else "a state" if isinstance(start, Scene) else "a picture or clip"
-        raise InputError(f"{name} is a recorded world, which begins with recorded frames, not with {given}; leave start out")
+        raise InputError(
+            f"{name} is a recorded world, which begins with recorded frames, not with {given}; leave start out",
+            param="start",
+        )
     world = RecordedWorld(model, seed=seed, task=task)
     own = f"{world.size[0]}x{world.size[1]}"
     if size is not None and size != own:
-        raise SizeError(f"size {excerpt(size)!r}: pictures of {name} are {own}, as they were recorded; leave size out")
+        raise SizeError(
+            f"size {excerpt(size)!r}: pictures of {name} are {own}, as they were recorded; leave size out", param="size"
+        )
     if fps is not None and abs(fps - world.fps) > RATE_ERROR:
-        raise SizeError(f"{fps:g} frames a second: {name} was recorded at {world.fps:g}; leave fps out")
+        raise SizeError(f"{fps:g} frames a second: {name} was recorded at {world.fps:g}; leave fps out", param="fps")
     return world

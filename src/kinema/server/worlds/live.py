@@ -25,8 +25,8 @@ from numpy.typing import NDArray
 from PIL import Image
 from starlette.websockets import WebSocketDisconnect
 
-from kinema.errors import ApiError, InputError, KinemaError, OutputError
-from kinema.server.api.errors import not_found
+from kinema.errors import ApiError, InputError, KinemaError, OutputError, UnavailableModelError
+from kinema.server.api.errors import not_found, unavailable_error
 from kinema.server.worlds.manager import WorldManager
 from kinema.server.worlds.session import Snapshot, WorldSession, step_of
 
@@ -78,10 +78,13 @@ def to_api_error(error: KinemaError) -> ApiError:
         return error
     if isinstance(error, OutputError):
         return ApiError(507, str(error), code="storage_full")
+    if isinstance(error, UnavailableModelError):
+        log.error("%s", error)
+        return unavailable_error(error)
     if not isinstance(error, InputError):
         return ApiError(500, str(error))
     kind = re.sub(r"(?<!^)(?=[A-Z])", "_", type(error).__name__).lower()
-    return ApiError(400, str(error), code="invalid_value" if kind == "input_error" else kind)
+    return ApiError(400, str(error), param=error.param, code="invalid_value" if kind == "input_error" else kind)
 
 
 def error_text(error: KinemaError) -> str:

@@ -33,6 +33,7 @@ from kinema.autoencoder.image_loss import image_loss
 from kinema.autoencoder.protocol import to_unit
 from kinema.autoencoder.store import fast_dtype, load_autoencoder, save_autoencoder
 from kinema.errors import InputError, KinemaError
+from kinema.inference.canvas_io import check_seed
 from kinema.training.autoencoder.card import autoencoder_card, measure, psnr
 from kinema.training.autoencoder.pictures import Footage, Scenes
 from kinema.training.command import TrainingParser
@@ -66,6 +67,9 @@ class TrainConfig:
     things: float = 16.0
     seed: int = 0
     compile: bool = False
+
+    def __post_init__(self) -> None:
+        check_seed(self.seed)
 
 
 def spread(raw: Tensor) -> Tensor:
