@@ -51,8 +51,9 @@ def attend(q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None = None) -> Tenso
     """
     if q.is_cuda or not torch.is_grad_enabled():
         mask = None if bias is None else bias.to(q.dtype)
-        four = (x.flatten(0, -4) if x.ndim > 4 else x for x in (q, k, v))  # the fused kernels take four axes
-        return F.scaled_dot_product_attention(*four, attn_mask=mask).reshape(q.shape)
+        shape = q.shape
+        q, k, v = (x.flatten(0, -4) if x.ndim > 4 else x for x in (q, k, v))  # the fused kernels take four axes
+        return F.scaled_dot_product_attention(q, k, v, attn_mask=mask).reshape(shape)
     scores = (q @ k.transpose(-1, -2)).float() / math.sqrt(q.shape[-1])
     if bias is not None:
         scores = scores + bias

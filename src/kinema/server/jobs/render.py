@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from itertools import chain
 from typing import Any, Protocol
@@ -195,7 +195,7 @@ def _generate(request: dict[str, Any], load: Callable[[dict[str, str]], Clip], a
     )[0]  # fmt: skip
 
 
-def loras_in(request: dict[str, Any]) -> tuple[Lora, ...]:
+def loras_in(request: Mapping[str, Any]) -> tuple[Lora, ...]:
     """LoRA by the names that the model has them under."""
     return tuple(Lora(source=name, scale=scale) for name, scale in request.get("loras") or ())
 
