@@ -36,7 +36,7 @@ def check_gguf(entry: ModelEntry, folder: ModelFolder) -> None:
     """Refuse GGUF files that hold the weights of another network, by how many numbers they hold; no weights are read.
 
     Raises:
-        ModelError: The package gguf is missing, diffusers reads no such files for this network, or the file does not fit it or cannot
+        ModelError: The package gguf is missing, diffusers reads no such files for this network, or the file does not fit or cannot
             be read.
     """
     for name, file in entry.gguf.items():
