@@ -31,7 +31,7 @@ from kinema.models.hub import Model
 from kinema.simulation.world import World
 
 TOLERANCE = 5e-4
-"""Of latents and numbers after 20 frames; a latent is about 1."""
+"""Of latents and numbers after 20 frames, as a share of the largest where that is above 1."""
 EXPORTS = pytest.mark.skipif(
     any(importlib.util.find_spec(name) is None for name in ("onnx", "onnxscript")),
     reason="exporting needs: pip install 'kinema[web]'",
@@ -81,7 +81,8 @@ def test_the_exported_step_is_that_of_python(world: Path, tmp_path: Path, steps:
             "video": made["next_video"][0], "sensors": made["next_sensors"][0], "action": tracks["action"][0].numpy(),
         })  # fmt: skip
         for name in ("video", "reward", "terminated", "sensors"):
-            assert np.abs(made[f"next_{name}"] - tracks[name].numpy()).max() < TOLERANCE, (index, name)
+            true = tracks[name].numpy()
+            assert np.abs(made[f"next_{name}"] - true).max() < TOLERANCE * max(1.0, np.abs(true).max()), (index, name)
         picture = player.picture(made["next_video"][0])
         assert (picture[..., 3] == 255).all()
         assert np.abs(picture[..., :3].astype(int) - rolled.frame.astype(int)).max() <= 1
