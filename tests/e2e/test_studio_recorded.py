@@ -111,7 +111,7 @@ def test_a_world_does_not_film(server: Running) -> None:
 
 
 def test_entities_of_a_recorded_world_are_shown_and_asked_for(studio: Page, server: Running) -> None:
-    """Their numbers change with every frame, and a question is answered."""
+    """Their numbers change with every frame, a question is answered, and a change is made."""
     studio.get_by_test_id("nav-models").click()
     studio.locator("[data-testid=model-card][data-model=told]").get_by_test_id("enter-model").click()
     studio.get_by_test_id("start-world").click()
@@ -121,9 +121,13 @@ def test_entities_of_a_recorded_world_are_shown_and_asked_for(studio: Page, serv
     before = shown.inner_text()
     studio.get_by_test_id("world-step").click()
     expect(shown).not_to_have_text(before)
-    studio.get_by_test_id("talk-example").last.click()
+    studio.get_by_test_id("talk-example").nth(1).click()
     expect(studio.get_by_test_id("talk")).to_have_value("where is the cart?")
     studio.get_by_test_id("say").click()
     expect(studio.get_by_test_id("talk-log")).to_contain_text("cart is at x ")
+    studio.get_by_test_id("talk").fill("set the cart's x to 0.05")
+    studio.get_by_test_id("say").click()
+    expect(studio.get_by_test_id("talk-log")).to_contain_text("-> 0.05")
+    expect(shown).to_contain_text("x 0.05")
     if PICTURE:
         studio.screenshot(path=PICTURE.replace(".png", "-entities.png"), full_page=True)

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from kinema.errors import ModelError
-from kinema.models.dit import PLACE_WAVES, SIZES, DiT, DiTConfig, DiTInput, FrameCache, place_features
+from kinema.models.dit import PLACE_WAVES, SIZES, DiT, DiTConfig, DiTInput, FrameCache, patch_places
 
 CONFIG = DiTConfig(
     width=32, depth=4, heads=2, channels=6, context=2, causal=True, known={"action": 3}, predicted={"reward": 1}, slots=2,
@@ -129,7 +129,7 @@ def test_a_config_is_stored_and_bad_ones_are_named() -> None:
 
 def test_places_are_those_of_a_picture_whatever_its_patches() -> None:
     """Of every patch its own, within what a picture spans; and a picture of twice as many patches has the same ones in between."""
-    few, many = place_features(3, 4, torch.zeros(1)), place_features(9, 12, torch.zeros(1))
+    few, many = patch_places(3, 4, torch.zeros(1)), patch_places(9, 12, torch.zeros(1))
     assert few.shape == (3, 4, 4 * PLACE_WAVES) and few.flatten(0, 1).unique(dim=0).shape[0] == 12
     torch.testing.assert_close(few, many[1::3, 1::3])
     config = DiTConfig(width=32, depth=1, heads=2, channels=4, places=True)

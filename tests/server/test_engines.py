@@ -217,7 +217,7 @@ def test_a_fault_of_who_keeps_the_model_is_not_the_requests(
     file.write_bytes(b"GGUF is not here")
     broken, why = {
         "moved": (replace(entry, source=str(copy)), "is no folder with model_index.json"),
-        "device": (replace(entry, device="gpu7"), "no device 'gpu7'"),
+        "device": (replace(entry, device="cuda:7"), "device 'cuda:7' is not here"),
         "gguf": (replace(entry, gguf={"transformer": str(file)}), "odd.gguf"),
         "lora": (replace(entry, loras=(Lora(source=str(tmp_path / "no.safetensors")),)), "there is no such file"),
     }[fault]

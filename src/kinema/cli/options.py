@@ -51,8 +51,9 @@ def filled(text: str) -> str:
 
 
 def path(text: str) -> Path:
-    """A file or folder; an empty text would be the current folder."""
-    return Path(filled(text))
+    """A file or folder, with the bytes that were typed; an empty text would be the current folder."""
+    filled(text)
+    return Path(text)
 
 
 def model_name(text: str) -> str:

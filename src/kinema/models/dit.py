@@ -236,7 +236,7 @@ def level_features(level: Tensor) -> Tensor:
     return torch.cat([angle.sin(), angle.cos()], -1)
 
 
-def place_features(rows: int, columns: int, like: Tensor) -> Tensor:
+def patch_places(rows: int, columns: int, like: Tensor) -> Tensor:
     """Sines and cosines of where in the picture patches are, [rows, columns, 4 * PLACE_WAVES]."""
     waves = torch.arange(1, PLACE_WAVES + 1, device=like.device) * math.pi
     y, x = ((torch.arange(n, device=like.device) + 0.5)[:, None] / n * waves for n in (rows, columns))
@@ -279,7 +279,7 @@ class DiT(nn.Module):
         patches = self.video_in(video.flatten(0, 1))
         rows, columns = patches.shape[-2:]
         if self.place_in is not None:
-            patches = patches + self.place_in(place_features(rows, columns, patches)).permute(2, 0, 1)
+            patches = patches + self.place_in(patch_places(rows, columns, patches)).permute(2, 0, 1)
         extra = [self.frame_token.expand(b, t, 1, -1).to(patches.dtype)]
         if self.slot_in is not None and self.slot_names is not None and given.slots is not None:
             slots = given.slots[:, :, None]
