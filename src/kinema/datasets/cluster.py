@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 from kinema.errors import EngineError, InputError, KinemaError, excerpt
 
-T = TypeVar("T")
+_Item = TypeVar("_Item")
 
 
 @contextmanager
@@ -54,7 +54,7 @@ def work_in(place: Path) -> None:
         os.chdir(place)
 
 
-def map_on_cluster(work: Callable[[T], object], items: Sequence[T], show: Callable[[int], None]) -> None:
+def map_on_cluster(work: Callable[[_Item], object], items: Sequence[_Item], show: Callable[[int], None]) -> None:
     """Call `work` with each item on some machine of the cluster, as many at once as there are cores.
 
     What `work` returns is dropped: it writes files to storage that all machines share, each whole or not at all. A KinemaError of
