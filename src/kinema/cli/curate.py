@@ -24,6 +24,10 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
     parser.add_argument(
         "--short-side", type=whole, default=720, metavar="PX", help="most pixels of the shorter side (default: 720)"
     )
+    parser.add_argument(
+        "--ray", action="store_true",
+        help="measure and write on all machines of the Ray cluster that RAY_ADDRESS names, or on all cores of this one",
+    )  # fmt: skip
     parser.add_argument("--shortest", type=number, metavar="S", help="seconds below which a shot is dropped (default: 1)")
     parser.add_argument(
         "--longest", type=number, metavar="S", help="seconds above which a shot is cut in pieces (default: 20)"
@@ -52,6 +56,7 @@ def run(arguments: argparse.Namespace) -> int:
         captioner=None if arguments.caption is None else Captioner(arguments.caption, arguments.caption_model),
         shards=arguments.shards,
         short_side=arguments.short_side,
+        cluster=arguments.ray,
         show=lambda stage, done, of: line.write(f"{stage}: {done}/{of}", done == of),
     )
     dropped = ", ".join(f"{name} {count}" for name, count in sorted(result.dropped.items(), key=lambda item: -item[1]))

@@ -1,7 +1,8 @@
 """kinema train RECIPE: train a model, or go on with a run.
 
 kinema train world --data DIR: a world of your own recordings. kinema train video --data DIR: a model that films what your captioned
-clips show. Both can train in several processes: --nproc N starts them here, and torchrun -m kinema.cli.main train ... anywhere.
+clips show. Both can train in several processes: --nproc N starts them here, --ray N on a Ray cluster, and
+torchrun -m kinema.cli.main train ... anywhere.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import os
 import sys
 import time
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -53,6 +55,12 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
         "--nproc", type=whole, metavar="N", help="for world and video: train in so many processes, one a GPU"
     )
     parser.add_argument(
+        "--ray",
+        type=whole,
+        metavar="N",
+        help="for world and video: train in so many processes of the Ray cluster that RAY_ADDRESS names, or of one started here",
+    )
+    parser.add_argument(
         "--parallel",
         help="replicate: each process holds all weights (the default); shard: a share of them; hybrid: a share of its machine's",
     )
@@ -74,7 +82,7 @@ NEEDS_DATA = {
     "world": "train world needs --data DIR, a dataset made by kinema record",
     "video": "train video needs --data DIR, a folder of videos with a text beside each, such as kinema curate makes",
 }
-TOGETHER = ("batch", "nproc", "parallel", "accumulate", "recompute", "tensorboard", "seed")
+TOGETHER = ("batch", "nproc", "ray", "parallel", "accumulate", "recompute", "tensorboard", "seed")
 """Options of world and video alone."""
 
 
@@ -135,19 +143,16 @@ def _run_ranks(arguments: argparse.Namespace) -> int:
     """Train a world or a model that films: in this process, in several that it starts, or as one of several."""
     from kinema.devices import resolve_device
     from kinema.training.launch import LOST_PEER, launch_ranks, launched_here
-    from kinema.training.parallel import LostPeerError, join_ranks
+    from kinema.training.parallel import LostPeerError
 
     _find_data(arguments)
+    if arguments.ray is not None:
+        return _run_on_ray(arguments)
     device = resolve_device(arguments.device)
     if arguments.nproc is not None and arguments.nproc > 1:
         return launch_ranks(arguments.nproc, _command(arguments), _out(arguments) / "ranks")
     try:
-        with join_ranks(device) as (ranks, mine):
-            logging.basicConfig(level=logging.INFO if ranks.first else logging.WARNING, format="%(message)s")
-            line = Line()
-            text = (_world if arguments.recipe == "world" else _video)(arguments, ranks, mine, line)
-            if ranks.first:
-                line.write(text, True)
+        _run_rank(arguments, str(device))
     except LostPeerError as error:
         if not launched_here():
             print(f"kinema: {error}", file=sys.stderr)
@@ -169,6 +174,32 @@ def _find_data(arguments: argparse.Namespace) -> None:
         raise InputError(NEEDS_DATA[arguments.recipe])
 
 
+def _run_rank(arguments: argparse.Namespace, device: str) -> None:
+    """Train as this process alone, or as one of the ranks that a launcher has started."""
+    from kinema.training.parallel import join_ranks
+
+    with join_ranks(device) as (ranks, mine):
+        logging.basicConfig(level=logging.INFO if ranks.first else logging.WARNING, format="%(message)s")
+        line = Line()
+        text = (_world if arguments.recipe == "world" else _video)(arguments, ranks, mine, line)
+        if ranks.first:
+            line.write(text, True)
+
+
+def _run_on_ray(arguments: argparse.Namespace) -> int:
+    """Train in processes of a Ray cluster."""
+    from kinema.training.ray_ranks import launch_ray_ranks
+    from kinema.training.sharded_checkpoint import holds_run
+
+    out = _out(arguments)
+    if arguments.nproc is not None or "WORLD_SIZE" in os.environ:
+        raise InputError("--ray N starts all processes of a run; leave out --nproc and torchrun")
+    if arguments.resume is None and holds_run(out):
+        raise InputError(f"{out} holds a run already; go on with --resume {out}, or name another --out")
+    launch_ray_ranks(arguments.ray, partial(_run_rank, arguments), arguments.device, out)
+    return 0
+
+
 def _command(arguments: argparse.Namespace) -> list[str]:
     """The words of the same command without --nproc."""
     words = ["train", arguments.recipe]
@@ -180,16 +211,17 @@ def _command(arguments: argparse.Namespace) -> list[str]:
 
 
 def _common(arguments: argparse.Namespace, ranks: Ranks, device: str, line: Line) -> dict[str, Any]:
-    """What both trainings take. A rank that a launcher has started anew goes on from the last checkpoint."""
+    """What both trainings take. A rank that a launcher has started anew goes on from the last checkpoint; a run that ranks of Ray
+    find is theirs, as `_run_on_ray` has looked before."""
     from kinema.training.sharded_checkpoint import holds_run
 
     out = _out(arguments)
-    again = int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")) > 0 and holds_run(out)
+    restarts = arguments.ray is not None or int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")) > 0
     return {
         "out": out,
         "minutes": arguments.minutes,
         "steps": arguments.steps,
-        "resume": arguments.resume is not None or again,
+        "resume": arguments.resume is not None or (restarts and holds_run(out)),
         "device": device,
         "show": line.write if ranks.first else None,
         "ranks": ranks,

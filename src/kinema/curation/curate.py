@@ -1,7 +1,8 @@
 """Curation: from a set of films to a set of captioned clips, with a page that says what was kept and what was dropped and why.
 
 Films are measured one after another, then it is decided which shots are kept, then these are written and captioned. What is done is
-noted in the folder .curation of the result, so that a curation that was killed, or that gets further films, goes on where it was.
+noted in the folder .curation of the result, so that a curation that was killed, or that gets further films, goes on where it was. A
+cluster measures and writes by the same functions; the ordinary loop finds what it has noted.
 """
 
 from __future__ import annotations
@@ -11,7 +12,9 @@ import json
 import re
 from collections import Counter
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +26,7 @@ from kinema.curation.report import ReportShot, write_report
 from kinema.curation.shots import DetectedShot
 from kinema.datasets.clip_sources import FoundClip, find_clips
 from kinema.datasets.clips import parse_faces
+from kinema.datasets.cluster import map_on_cluster, ray_cluster
 from kinema.datasets.folder_lock import LOCK, locked
 from kinema.errors import InputError
 from kinema.media.write import write_text
@@ -74,6 +78,7 @@ def curate(
     captioner: Captioner | None = None,
     shards: bool = False,
     short_side: int = SHORT_SIDE,
+    cluster: bool = False,
     show: Show | None = None,
 ) -> CurationResult:
     """Cut films into shots, drop those that teach little, caption the others, and write them as a set of captioned clips.
@@ -85,6 +90,8 @@ def curate(
         captioner: Describes each clip. None: clips have the captions of their films.
         shards: Whether WebDataset shards are written in place of single videos and a table.
         short_side: Most pixels of the shorter side of the clips; larger pictures are shrunk.
+        cluster: Whether films are measured and clips written on all machines of the Ray cluster that RAY_ADDRESS names, or, without
+            it, on all cores of this machine. `source` and `out` lie on storage that all of them share.
         show: Called with the progress.
 
     Returns:
@@ -92,7 +99,7 @@ def curate(
 
     Raises:
         InputError: Paths or numbers that cannot be, films without captions, or no shot that is kept.
-        EngineError: The captioner's server fails; what it said so far is stored.
+        EngineError: The captioner's server fails; what it said so far is stored. Or Ray does.
         OutputError: The folder cannot be written to.
     """
     out, limits, show = Path(out), limits or CurationLimits(), show or (lambda stage, done, of: None)
@@ -108,15 +115,22 @@ def curate(
         )
     for clip in sources:
         parse_faces(clip.fields.get("faces"), clip.where)
-    with locked(out, "curation", "OUT"):
+    with ray_cluster() if cluster else nullcontext(), locked(out, "curation", "OUT"):
         for name in ("films", "clips"):
             (out / STATE / name).mkdir(parents=True, exist_ok=True)
+        if cluster:
+            measure = partial(measured, out / STATE / "films", longest_s=limits.longest_s)
+            map_on_cluster(measure, sources, lambda done: show("measuring films by Ray", done, len(sources)))
         films = []
         for done, clip in enumerate(sources, 1):
             films.append(_without_pictures(measured(out / STATE / "films", clip, limits.longest_s)))
             show("measuring films", done, len(sources))
         decisions = decide(sources, films, limits)
         retained = [decision for decision in decisions if not decision.reasons]
+        if cluster:
+            make = _ClipWriter(out, None, shards, short_side).make
+            single = [replace(decision, film=replace(decision.film, shots=())) for decision in retained]
+            map_on_cluster(make, single, lambda done: show("writing clips by Ray", done, len(single)))
         writer = _ClipWriter(out, captioner, shards, short_side)
         rows = []
         for done, decision in enumerate(retained, 1):
@@ -186,7 +200,16 @@ class _ClipWriter:
                 left.unlink()  # of a run that was killed while it wrote
 
     def write(self, decision: Decision) -> dict[str, Any]:
-        """Write a clip unless it is there. Returns its row of the table."""
+        """Write and caption a clip, unless it is there. Returns its row of the table."""
+        record = self.make(decision)
+        if self.captioner is not None and record.get("captioned_by") != self.captioner.model:
+            captions = self.captioner.describe(shown_frames(self.videos / f"{decision.name}.mp4"))
+            record |= {"captions": asdict(captions), "captioned_by": self.captioner.model}
+            self._note(self.records / f"{decision.name}.json", record)
+        return self._row(decision, record)
+
+    def make(self, decision: Decision) -> dict[str, Any]:
+        """Write the video of a clip unless it is there. Returns its record."""
         shot, film, clip = decision.shot, decision.film, decision.clip
         path, record_path = self.videos / f"{decision.name}.mp4", self.records / f"{decision.name}.json"
         made_of = json.dumps([film.fingerprint, shot.start_s, shot.stop_s, shot.box, self.short_side])
@@ -202,11 +225,7 @@ class _ClipWriter:
             height, width = written.frames.shape[1:3]
             record = {"made_of": made_of, "width": width, "height": height, "fps": film.fps, "frames": written.num_frames}
             self._note(record_path, record)
-        if self.captioner is not None and record.get("captioned_by") != self.captioner.model:
-            record["captions"] = asdict(self.captioner.describe(shown_frames(path)))
-            record["captioned_by"] = self.captioner.model
-            self._note(record_path, record)
-        return self._row(decision, record)
+        return record
 
     def _note(self, path: Path, record: dict[str, Any]) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)

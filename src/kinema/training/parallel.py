@@ -1,7 +1,7 @@
 """Several processes, "ranks", that train one network: who takes which rows of a batch, and how weights and gradients are shared.
 
 Every rank takes its share of the same batch and the gradients are averaged, so that a run's losses do not depend on how many ranks
-there are. Models know nothing of this. Ranks are started by torchrun, or by `kinema train ... --nproc` on one machine.
+there are. Models know nothing of this. Ranks are started by torchrun, by `kinema train ... --nproc` on one machine, or by Ray.
 """
 
 from __future__ import annotations
@@ -150,7 +150,8 @@ def together() -> Iterator[None]:
 def join_ranks(device: str | torch.device) -> Iterator[tuple[Ranks, str]]:
     """Meet the other ranks that a launcher has started, if any: this process among them, and its device.
 
-    Gradients go over gloo on processors and over NCCL on CUDA. InputError: a device that several ranks cannot share.
+    Gradients go over gloo on processors and over NCCL on CUDA. Where the launcher has made the process group and chosen the GPU, as
+    Ray does, these are used and stay. InputError: a device that several ranks cannot share.
     """
     kind, size = torch.device(device).type, int(os.environ.get("WORLD_SIZE", "1"))
     if size == 1:
@@ -159,20 +160,23 @@ def join_ranks(device: str | torch.device) -> Iterator[tuple[Ranks, str]]:
     if kind not in ("cpu", "cuda"):
         raise InputError(f"{size} ranks on {kind}: expected cpu or cuda")
     local, local_size = int(os.environ.get("LOCAL_RANK", "0")), int(os.environ.get("LOCAL_WORLD_SIZE", str(size)))
+    joined = dist.is_initialized()
     if kind == "cuda" and local_size > torch.cuda.device_count():
         raise InputError(
             f"{local_size} ranks on {torch.cuda.device_count()} GPUs: expected one GPU for each, or --device cpu"
         )
-    mine = torch.device("cuda", local) if kind == "cuda" else torch.device("cpu")
-    if kind == "cuda":
-        torch.cuda.set_device(mine)
+    if kind == "cuda" and not joined:
+        torch.cuda.set_device(local)
+    mine = torch.device("cuda", torch.cuda.current_device()) if kind == "cuda" else torch.device("cpu")
     with together():
-        dist.init_process_group("cpu:gloo,cuda:nccl" if kind == "cuda" else "gloo")
+        if not joined:
+            dist.init_process_group("cpu:gloo,cuda:nccl" if kind == "cuda" else "gloo")
         control, saving = (dist.new_group(backend="gloo", timeout=PATIENCE) for _ in range(2))
     try:
         yield Ranks(rank=dist.get_rank(), size=size, per_machine=local_size, control=control, saving=saving), str(mine)
     finally:
-        dist.destroy_process_group()
+        for group in (control, saving) if joined else (None,):
+            dist.destroy_process_group(group)
 
 
 def recompute_blocks(model: nn.Module) -> None:
