@@ -128,6 +128,24 @@ def _noise_like(video: Tensor, seeds: Sequence[int] | torch.Generator) -> Tensor
     return torch.stack([torch.randn(video.shape[1:], generator=stream) for stream in streams]).to(video.device)
 
 
+def _input(
+    video: Tensor,
+    known: dict[str, Tensor],
+    seconds: float,
+    seeds: Sequence[int] | torch.Generator,
+    text: TextCondition | None,
+) -> FrameInput:
+    """What a frame is predicted from: the frames before it [B, K, C, h, w], what was known at them, its time, noise and text."""
+    return FrameInput(
+        noise=_noise_like(video[:, -1], seeds),
+        context=video,
+        known=known,
+        time_s=torch.full((len(video), 1), seconds, device=video.device),
+        text=None if text is None else text.states,
+        text_mask=None if text is None else text.reads[:, 0],
+    )
+
+
 @torch.inference_mode()
 def predict_frame(
     model: DiTModel,
@@ -146,14 +164,7 @@ def predict_frame(
     """
     video, known = _before(model, states)
     last, earlier = states[-1], _remembered(states, window or model.config.frames)
-    given = FrameInput(
-        noise=_noise_like(last.tracks["video"], seeds),
-        context=video,
-        known=known,
-        time_s=torch.full((last.batch, 1), last.time_s + 1 / fps, device=model.device),
-        text=None if text is None else text.states,
-        text_mask=None if text is None else text.reads[:, 0],
-    )
+    given = _input(video, known, last.time_s + 1 / fps, seeds, text)
     tracks, pairs = denoise_frame(model.network, given, earlier, spread=model.config.spread, steps=steps)
     tracks["action"] = torch.zeros_like(last.tracks["action"])
     return FrameState(time_s=last.time_s + 1 / fps, tracks=tracks, kv=tuple(pairs))
@@ -175,14 +186,7 @@ def paint_numbers(
     video, known = _before(model, [replace(state, acted=False) for state in states])
     yes = torch.ones(last.batch, device=model.device)
     known[WANTED] = wanted_numbers(numbers.to(model.device), yes, 0 * yes)
-    given = FrameInput(
-        noise=_noise_like(last.tracks["video"], seeds),
-        context=video,
-        known=known,
-        time_s=torch.zeros(last.batch, 1, device=model.device),
-        text=None if text is None else text.states,
-        text_mask=None if text is None else text.reads[:, 0],
-    )
+    given = _input(video, known, 0.0, seeds, text)
     made, _ = denoise_frame(model.network, given, FrameCache(cached=[]), spread=model.config.spread, steps=steps)
     made["sensors"][:, model.config.entity_columns] = numbers.to(model.device).float()
     changed = {name: made[name] for name in ("video", "sensors")}
