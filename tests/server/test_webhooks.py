@@ -16,7 +16,7 @@ import pytest
 pytest.importorskip("fastapi", reason="needs kinema[serve]")
 
 from fastapi.testclient import TestClient
-from sqlalchemy import select
+from sqlalchemy import func, select
 
 from kinema.server import webhooks as sending
 from kinema.server.app import create_app
@@ -78,11 +78,13 @@ def hooks(app: TestClient) -> Webhooks:
 
 
 def post_event(hooks: Webhooks, hook: str, about: str = "video_1") -> str:
-    """What the end of a job writes."""
+    """What the end of a job writes, a millisecond or more after the event before: SQLite's clock has steps of one."""
     with hooks.database.writing() as db:
+        latest = db.scalar(select(func.max(deliveries.c.created_at))) or 0.0
         now = hooks.database.now(db)
         id, body = event_of("video.completed", about, now)
-        db.execute(deliveries.insert().values(id=id, webhook=hook, body=body, attempts=0, next_at=now, created_at=now))
+        values = {"next_at": now, "created_at": max(now, latest + 0.001)}
+        db.execute(deliveries.insert().values(id=id, webhook=hook, body=body, attempts=0, **values))
     return id
 
 
