@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from kinema.engines import FilmRequest
-from kinema.engines.diffusers import engine as engine_module
-from kinema.engines.diffusers import families
-from kinema.engines.diffusers.engine import DiffusersEngine, capabilities_of, family_for
+from kinema.engines.diffusers import families, loading
+from kinema.engines.diffusers.capabilities import capabilities_of, family_for
+from kinema.engines.diffusers.engine import DiffusersEngine
 from kinema.engines.diffusers.folder import read_folder
 from kinema.engines.native import engine_for
 from kinema.engines.registry import ModelEntry
@@ -211,6 +211,6 @@ def test_missing_packages_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
     def missing(name: str) -> None:
         raise ImportError(name=name)
 
-    monkeypatch.setattr(engine_module.importlib, "import_module", missing)
+    monkeypatch.setattr(loading.importlib, "import_module", missing)
     with pytest.raises(InputError, match=r"pip install 'kinema\[open-weights\]'"):
-        engine_module.require_diffusers()
+        loading.require_diffusers()

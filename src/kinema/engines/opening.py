@@ -8,7 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from kinema.devices import AUTO
-from kinema.engines.diffusers.engine import DiffusersEngine, capabilities_of, family_for
+from kinema.engines.diffusers.capabilities import capabilities_of, family_for
+from kinema.engines.diffusers.engine import DiffusersEngine
 from kinema.engines.diffusers.folder import INDEX, MODULAR_INDEX, is_diffusers_folder, read_folder
 from kinema.engines.dit_engine import DiTEngine, dit_capabilities
 from kinema.engines.ledger import Ledger
