@@ -90,6 +90,19 @@ def test_text_is_read_where_it_is_and_padding_is_not() -> None:
     assert torch.equal(net(replace(x, text=changed))["video"][1], before[1])
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_a_text_that_is_not_heard_is_no_text(dtype: torch.dtype) -> None:
+    """Guidance leads away from films without text: those may not know it."""
+    net, x = network(CONFIG).to(dtype), given(CONFIG)
+    x = replace(x, **{name: getattr(x, name).to(dtype) for name in ("video", "context", "slots", "slot_context", "text")})
+    assert x.text is not None and x.text_mask is not None
+    silent = torch.zeros_like(x.text_mask)
+    other = replace(x, text=torch.randn_like(x.text), text_mask=silent)
+    torch.testing.assert_close(net(replace(x, text_mask=silent))["video"], net(other)["video"], atol=0, rtol=0)
+    torch.testing.assert_close(net(other)["video"], net(replace(x, text=None, text_mask=None))["video"])
+    assert not torch.equal(net(x)["video"], net(other)["video"])
+
+
 def test_level_actions_context_and_slots_matter_and_any_size_and_length_is_taken() -> None:
     net, x = network(CONFIG), given(CONFIG)
     before = net(x)["video"]

@@ -204,7 +204,7 @@ class DiTBlock(nn.Module):
         if self.text is not None and text is not None:
             y = F.layer_norm(x, x.shape[-1:]).flatten(1, 2)
             k, v = self.text.keys(text.states.to(x.dtype))
-            x = x + self.text(self.text.queries(y), k, v, text.bias).reshape(x.shape)
+            x = x + (text.any * self.text(self.text.queries(y), k, v, text.bias)).reshape(x.shape)
         y = _modulated(x, m[6], m[7])
         made: Tensor = self.mlp_out(F.gelu(self.mlp_in(y), approximate="tanh"))
         return x + m[8] * made
@@ -223,10 +223,12 @@ class Positions:
 
 @dataclass
 class TextTokens:
-    """States [B, L, text_dim], and the bias [B, 1, 1, L] that closes padding."""
+    """States [B, L, text_dim], the bias [B, 1, 1, L] that closes padding, and 1 where there is any text, else 0 [B, 1, 1]: without a
+    token that is open, the bias closes none."""
 
     states: Tensor
     bias: Tensor
+    any: Tensor
 
 
 def level_features(level: Tensor) -> Tensor:
@@ -290,7 +292,7 @@ class DiT(nn.Module):
         text = None
         if given.text is not None and given.text_mask is not None:
             closed = torch.where(given.text_mask, 0.0, -1e4)[:, None, None]
-            text = TextTokens(states=given.text, bias=closed)
+            text = TextTokens(states=given.text, bias=closed, any=given.text_mask.any(-1)[:, None, None].to(patches.dtype))
         features = [level_features(given.level), *(given.vectors[name].float() for name in config.known)]
         condition = self.condition(torch.cat(features, -1).to(patches.dtype))
         modulation = self.modulation(condition).unflatten(-1, (9, -1))
