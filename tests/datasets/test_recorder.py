@@ -15,7 +15,8 @@ import pytest
 from kinema.cli.main import main
 from kinema.datasets.folder_lock import locked
 from kinema.datasets.lerobot import Dataset
-from kinema.datasets.recorder import Eyes, make_env, random_policy, record, record_episodes
+from kinema.datasets.observed import Eyes
+from kinema.datasets.recorder import make_env, random_policy, record, record_episodes
 from kinema.envs.spaces import decode_action, spec_of
 from kinema.errors import InputError, MediaError, OutputError
 

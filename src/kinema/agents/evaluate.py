@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 from kinema.agents.agent import Agent
 from kinema.agents.policies import Policy
 from kinema.agents.vector_env import playgrounds
-from kinema.datasets.recorder import PictureObservation, make_env
+from kinema.datasets.observed import PictureObservation
+from kinema.datasets.recorder import make_env
 from kinema.envs.imagined import ImaginedVectorEnv
 from kinema.envs.playground import PlaygroundEnv
 from kinema.errors import InputError

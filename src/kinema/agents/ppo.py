@@ -25,7 +25,8 @@ from stable_baselines3.common.vec_env import VecEnv
 from kinema.agents.agent import Agent
 from kinema.agents.starts import record_starts
 from kinema.agents.vector_env import WorldsVecEnv, playgrounds, task_rooms
-from kinema.datasets.recorder import PictureObservation, make_env
+from kinema.datasets.observed import PictureObservation
+from kinema.datasets.recorder import make_env
 from kinema.devices import float32_default, kept_rng
 from kinema.envs.imagined import ImaginedVectorEnv
 from kinema.envs.recorded import RecordedVectorEnv

@@ -9,7 +9,8 @@ import numpy as np
 
 from kinema.datasets.dataset_files import Recorded
 from kinema.datasets.folder_lock import locked
-from kinema.datasets.recorder import FPS, Eyes, check_picture_size, in_step, reward_of
+from kinema.datasets.observed import Eyes, check_picture_size, reward_of
+from kinema.datasets.recorder import FPS, in_step
 from kinema.datasets.writer import Writer
 from kinema.envs.spaces import Spec, check, encode_action, spec_of, width
 from kinema.errors import InputError

@@ -223,8 +223,8 @@ class Positions:
 
 @dataclass
 class TextTokens:
-    """States [B, L, text_dim], the bias [B, 1, 1, L] that closes padding, and 1 where there is any text, else 0 [B, 1, 1]: without a
-    token that is open, the bias closes none."""
+    """States [B, L, text_dim], the bias [B, 1, 1, L] that closes padding, and 1 where there is any text, else 0 [B, 1, 1]: a bias
+    that closes all tokens closes none."""
 
     states: Tensor
     bias: Tensor
