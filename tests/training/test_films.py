@@ -13,13 +13,14 @@ from torch import Tensor
 import kinema
 from kinema.cli.main import main
 from kinema.datasets.clip_batches import ClipBatch
+from kinema.datasets.latent_cache import LatentCache
 from kinema.diffusion.flow import mean_one
 from kinema.errors import InputError
 from kinema.media import Clip
 from kinema.models.dit import DiTInput
 from kinema.models.hub import read_config
 from kinema.training import checkpoint
-from kinema.training.film_lesson import FilmRecipe, draw_film_levels, draw_known, film_loss
+from kinema.training.film_lesson import ClipsLesson, FilmRecipe, draw_film_levels, draw_known, film_loss
 from kinema.training.films import train_video
 
 RECIPE = FilmRecipe(size="nano", frames=4, batch=4, short_side=32, fps=8.0, compile=False)
@@ -64,6 +65,30 @@ def test_rows_have_one_level_or_known_frames_or_levels_of_their_own() -> None:
     assert not (level == 0).all(1).any() and level.max() == 1.0
 
 
+def test_pictures_come_first_as_many_as_a_step_of_clips_has_frames(film: Path) -> None:
+    cache, seen = LatentCache(film.parent / "latents"), list[DiTInput]()
+
+    def network(given: DiTInput) -> dict[str, Tensor]:
+        seen.append(given)
+        return {"video": given.video}
+
+    lesson = ClipsLesson(cache, replace(RECIPE, pictures_first=0.5, picture_share=0.0))
+    early, late = (lesson.losses(network, 7, done, torch.device("cpu")) for done in (0.4, 0.6))
+    assert (list(early), list(late)) == (["pictures"], ["video"])
+    assert [tuple(given.video.shape[:2]) for given in seen] == [(16, 1), (4, 4)]
+    assert seen[0].text is not None and len(seen[0].text) == 16
+    often = ClipsLesson(cache, replace(RECIPE, pictures_first=0.0, picture_share=0.3))
+    kinds = [next(iter(often.losses(network, step, 0.9, torch.device("cpu")))) for step in range(100)]
+    assert 15 <= kinds.count("pictures") <= 45
+
+
+def test_levels_of_films_lie_nearer_to_noise_than_those_of_pictures() -> None:
+    generator = torch.Generator().manual_seed(0)
+    recipe = replace(RECIPE, known_share=0.0, forcing_share=0.0, pure_share=0.0)
+    pictures, films = (draw_film_levels(recipe, 4000, frames, generator)[:, 0].median() for frames in (1, 12))
+    assert abs(float(pictures) - 0.6) < 0.02 and abs(float(films) - 0.839) < 0.02
+
+
 def test_known_frames_are_shown_clean_and_not_asked_for() -> None:
     torch.manual_seed(0)
     batch = ClipBatch(
@@ -100,8 +125,9 @@ def test_the_model_films_and_its_card_has_held_out_figures(film: Path, clips: Pa
 
 
 def test_a_run_goes_on_bit_for_bit_and_not_with_other_clips(clips: Path, tmp_path: Path) -> None:
-    train_video(clips, out=tmp_path / "a", steps=4, recipe=RECIPE)
-    train_video(clips, out=tmp_path / "b", steps=2, recipe=RECIPE)
+    recipe = replace(RECIPE, pictures_first=0.2)  # a share of either length, and the first step of both
+    train_video(clips, out=tmp_path / "a", steps=4, recipe=recipe)
+    train_video(clips, out=tmp_path / "b", steps=2, recipe=recipe)
     train_video(clips, out=tmp_path / "b", steps=4, resume=True)
     a, b = (checkpoint.load_checkpoint(tmp_path / name) for name in "ab")
     assert b["step"] == 4 and all(torch.equal(x, b["model"][name]) for name, x in a["model"].items())

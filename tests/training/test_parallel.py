@@ -87,7 +87,7 @@ def losses_of(out: Path, recipe: FilmRecipe, ranks: Ranks, until: int = STEPS) -
     losses: list[float] = []
 
     def note(step: int, figures: dict[str, float]) -> None:
-        losses.append(figures["video"])
+        losses.append(figures["video" if "video" in figures else "pictures"])
         trainer.stopping = step == until and ranks.rank == ranks.size - 1
 
     trainer.board = note

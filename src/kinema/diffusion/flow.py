@@ -4,7 +4,9 @@ A frame at level t is (1 - t) x + t n, with n unit noise. x is the clean frame r
 is the frame before where a model reads one, else 0. So at level 1 the best estimate of a frame that does not change is 0.
 
 Levels are logit-normal, shifted to the noisy end (Esser et al. 2024), since a film is redundant: at low levels nearly everything
-can be read from other frames, and samples are made from the noisiest levels first. A share of them is exactly 1.
+can be read from other frames, and samples are made from the noisiest levels first. A share of them is exactly 1. Noise that is
+independent in T frames which show the same averages out, by the root of T: films are shifted by that, pictures hardly
+(`shift_of`).
 
 Axes: B clips, T frames.
 """
@@ -12,6 +14,7 @@ Axes: B clips, T frames.
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Callable
 
 import torch
@@ -23,6 +26,11 @@ def draw_levels(shape: tuple[int, ...], generator: torch.Generator, *, shift: fl
     t = torch.sigmoid(torch.randn(shape, generator=generator) * 1.2)
     t = shift * t / (1 + (shift - 1) * t)
     return torch.where(torch.rand(shape, generator=generator) < pure, 1.0, t)
+
+
+def shift_of(frames: int) -> float:
+    """How far levels of films of so many latent frames are shifted: 1.5 for a picture, 5.2 for twelve frames."""
+    return 1.5 * math.sqrt(frames)
 
 
 def align_level(level: Tensor, x: Tensor) -> Tensor:

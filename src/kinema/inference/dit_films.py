@@ -7,7 +7,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from kinema.diffusion.flow import sample, sampling_levels, with_guidance
+from kinema.diffusion.flow import sample, sampling_levels, shift_of, with_guidance
 from kinema.models.dit import DiTInput
 from kinema.models.dit_model import DiTModel
 
@@ -49,5 +49,5 @@ def fill_frames(
         made = model.network(given)["video"].float()
         return with_guidance(made[:1], made[1:], guidance) if twice else made
 
-    levels = [max(min(strength, 1.0), 0.02) * level for level in sampling_levels(steps)]
+    levels = [max(min(strength, 1.0), 0.02) * level for level in sampling_levels(steps, shift=shift_of(known.shape[1]))]
     return sample(estimate, noise, unknown, known, levels, progress)

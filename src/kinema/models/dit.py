@@ -68,8 +68,8 @@ class DiTConfig:
     slot_dim: int = 0
     """Numbers of an entity."""
     places: bool = False
-    """Whether tokens know where in the picture they are, as they must where given numbers say where things are: relative positions
-    alone do not tell."""
+    """Whether tokens know where in the picture they are, as they must where given numbers or a text say where things are: relative
+    positions alone do not tell."""
 
     def __post_init__(self) -> None:
         for name in (f.name for f in fields(self) if f.name not in ("causal", "known", "predicted", "places")):

@@ -1,6 +1,9 @@
 """Captioned clips as lessons for a model that films: which frames are known, at which levels the others are, and whose text is
 heard.
 
+Single pictures come first, since what a text says is seen in a picture: a step of them holds pictures and texts of as many clips as
+a step of clips holds frames. Then come clips, and pictures now and then.
+
 Most rows are noised as a whole, as a film from words begins. In some the first frames, the last, or some in between are known, as
 in a film from pictures or one that goes on; in some every frame has a level of its own (diffusion forcing). In a few the text is
 not heard, so that guidance has what to lead away from.
@@ -10,13 +13,15 @@ Axes: B clips, T latent frames, C channels, h x w latents.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 
 from kinema.datasets.clip_batches import BatchSource, ClipBatch
-from kinema.diffusion.flow import align_level, draw_levels, mean_one, noise_to, squared_error
+from kinema.diffusion.flow import align_level, draw_levels, mean_one, noise_to, shift_of, squared_error
 from kinema.errors import InputError
 from kinema.models.dit import SIZES, DiTInput
 from kinema.training.dit_trainer import DiTRecipe, Estimator
@@ -46,8 +51,18 @@ class FilmRecipe(DiTRecipe):
     """Share of the rows in which every frame has a level of its own."""
     silent_share: float = 0.1
     """Share of the rows whose text is not heard."""
+    pure_share: float = 0.1
+    """Share of the rows that are noise alone."""
+    pictures_first: float = 0.4
+    """Share of the run, from its beginning, whose steps are of single pictures."""
+    picture_share: float = 0.2
+    """Share of the steps after those that are of single pictures."""
+    places: bool = True
+    """Whether tokens know where in the picture they are."""
     matrix_lr: float = 2e-3
     autoencoder: str = "codec-8x8"
+
+    before: ClassVar[Mapping[str, Any]] = {"places": False, "pure_share": 0.25, "pictures_first": 0.0, "picture_share": 0.0}
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -81,9 +96,12 @@ def draw_known(rows: int, frames: int, generator: torch.Generator) -> Tensor:
 
 def draw_film_levels(recipe: FilmRecipe, rows: int, frames: int, generator: torch.Generator) -> Tensor:
     """Levels [B, T]."""
-    level = draw_levels((rows, 1), generator).expand(-1, frames).clone()
+    shift = shift_of(frames)
+    level = draw_levels((rows, 1), generator, shift=shift, pure=recipe.pure_share).expand(-1, frames).clone()
+    if frames == 1:
+        return level
     kind = torch.rand(rows, 1, generator=generator)
-    own = draw_levels((rows, frames), generator, pure=0.0)
+    own = draw_levels((rows, frames), generator, shift=shift_of(1), pure=0.0)
     level = torch.where(kind < recipe.forcing_share, own, level)
     known = draw_known(rows, frames, generator) & (kind > 1 - recipe.known_share)
     return torch.where(known, 0.0, level)
@@ -123,20 +141,18 @@ class ClipsLesson:
     def losses(
         self, network: Estimator, step: int, done: float, device: torch.device, share: Share = WHOLE
     ) -> dict[str, Tensor]:
-        recipe, rows = self.recipe, share.rows(self.recipe.batch)
-        batch = self._share_of_batch(recipe.seed, step, share)
-        generator = torch.Generator().manual_seed((recipe.seed * 1_000_003 + step) % 2**63)
-        level = draw_film_levels(recipe, recipe.batch, recipe.frames, generator)
-        weight = mean_one((level > 0).float())
-        heard = torch.rand(recipe.batch, generator=generator) >= recipe.silent_share
-        noise = torch.randn((recipe.batch, *batch.latents.shape[1:]), generator=generator)
-        return {"video": film_loss(network, batch, level[rows], weight[rows], heard[rows], noise[rows], device)}
-
-    def _share_of_batch(self, seed: int, step: int, share: Share, *, held_out: bool = False) -> ClipBatch:
         recipe = self.recipe
-        return self.clips.sample_batch(
-            seed, step, recipe.batch, recipe.frames, held_out=held_out, rank=share.number, world_size=share.of
-        )
+        generator = torch.Generator().manual_seed((recipe.seed * 1_000_003 + step) % 2**63)
+        of_pictures = torch.rand((), generator=generator) < recipe.picture_share or done < recipe.pictures_first
+        count, frames = (recipe.batch * recipe.frames, 1) if of_pictures else (recipe.batch, recipe.frames)
+        rows = share.rows(count)
+        batch = self.clips.sample_batch(recipe.seed, step, count, frames, rank=share.number, world_size=share.of)
+        level = draw_film_levels(recipe, count, frames, generator)
+        weight = mean_one((level > 0).float())
+        heard = torch.rand(count, generator=generator) >= recipe.silent_share
+        noise = torch.randn((count, *batch.latents.shape[1:]), generator=generator)
+        name = "pictures" if of_pictures else "video"
+        return {name: film_loss(network, batch, level[rows], weight[rows], heard[rows], noise[rows], device)}
 
     @torch.no_grad()
     def held_out_loss(
@@ -147,7 +163,9 @@ class ClipsLesson:
         recipe, rows = self.recipe, share.rows(self.recipe.batch)
         result = dict.fromkeys(HELD_OUT_LEVELS, 0.0)
         for number in range(batches):
-            batch = self._share_of_batch(0, number, share, held_out=True)
+            batch = self.clips.sample_batch(
+                0, number, recipe.batch, recipe.frames, held_out=True, rank=share.number, world_size=share.of
+            )
             shape = (recipe.batch, *batch.latents.shape[1:])
             noise = torch.randn(shape, generator=torch.Generator().manual_seed(number))[rows]
             every = torch.ones(batch.latents.shape[:2])

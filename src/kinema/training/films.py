@@ -51,7 +51,7 @@ def film_config(cache: LatentCache, recipe: FilmRecipe, about: str) -> DiTModelC
         name=f"film-{about}",
         network=DiTConfig(
             width=across, depth=depth, heads=heads, channels=cache.channels, patch=recipe.patch, time_every=recipe.time_every,
-            text_dim=cache.text_dim,
+            text_dim=cache.text_dim, places=recipe.places,
         ),
         autoencoder=recipe.autoencoder, height=8 * rows, width=8 * columns, fps=recipe.fps, frames=recipe.frames,
         film={"about": about, "clips": len(cache.names)},
