@@ -49,6 +49,11 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
     parser.add_argument("--camera", help="for world: the camera of a dataset with several, such as top (default: the first)")
     parser.add_argument("--size", help="for world and video: of the network, XXS, XS, S, B, L or XL (default: XXS, XS)")
     parser.add_argument(
+        "--patch",
+        type=whole,
+        help="for video: latents along one side of a token; 1 draws small things, at four times the cost of 2 (default: 2)",
+    )
+    parser.add_argument(
         "--batch", type=whole, help="for world and video: rows of a batch, all processes together (default: 6, 8)"
     )
     parser.add_argument(
@@ -82,7 +87,7 @@ NEEDS_DATA = {
     "world": "train world needs --data DIR, a dataset made by kinema record",
     "video": "train video needs --data DIR, a folder of videos with a text beside each, such as kinema curate makes",
 }
-TOGETHER = ("batch", "nproc", "ray", "parallel", "accumulate", "recompute", "tensorboard", "seed")
+TOGETHER = ("size", "batch", "nproc", "ray", "parallel", "accumulate", "recompute", "tensorboard", "seed")
 """Options of world and video alone."""
 
 
@@ -111,11 +116,15 @@ def run(arguments: argparse.Namespace) -> int:
     from kinema.devices import resolve_device
     from kinema.training.run import train
 
+    if arguments.patch is not None and arguments.recipe != "video":
+        raise InputError(f"--patch goes with the recipe video, not with {arguments.recipe}")
     if arguments.recipe in ("world", "video"):
         return _run_ranks(arguments)
     for name in TOGETHER:
         if getattr(arguments, name) not in (None, False):
             raise InputError(f"--{name} goes with the recipe world or video, not with {arguments.recipe}")
+    if arguments.camera is not None:
+        raise InputError(f"--camera goes with the recipe world, not with {arguments.recipe}")
     if arguments.data is not None:
         raise InputError(f"--data goes with the recipe world or video, not with {arguments.recipe}")
     logging.basicConfig(level=logging.INFO, format="%(message)s")
@@ -255,7 +264,7 @@ def _video(arguments: argparse.Namespace, ranks: Ranks, device: str, line: Line)
 
     if arguments.camera is not None:
         raise InputError("--camera goes with the recipe world, not with video")
-    given = _settings(arguments)
+    given = _settings(arguments) | ({} if arguments.patch is None else {"patch": arguments.patch})
     recipe = FilmRecipe(**given) if given else None
     folder = train_video(arguments.data, recipe=recipe, **_common(arguments, ranks, device, line))
     return f"model written to {folder}; film with it: kinema generate 'words' --model {folder}"

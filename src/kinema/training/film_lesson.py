@@ -68,6 +68,8 @@ class FilmRecipe(DiTRecipe):
         super().__post_init__()
         if self.size not in SIZES:
             raise InputError(f"size {self.size!r}: expected one of {', '.join(SIZES)}")
+        if not 1 <= self.patch <= 8:
+            raise InputError(f"patch {self.patch}: expected 1 to 8 latents along one side of a token")
         if self.frames < 2 or self.short_side < 16 or not 1 <= self.fps <= 60:
             raise InputError(
                 f"{self.frames} frames, {self.short_side} px, {self.fps:g} a second: expected at least 2, at least 16, and 1 to 60"
