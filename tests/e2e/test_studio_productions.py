@@ -15,7 +15,7 @@ import pytest
 pytest.importorskip("playwright", reason="needs playwright: pip install -e '.[dev]'")
 
 from playwright.sync_api import Page, expect
-from tests.e2e.browser import PHONE, go, picture, signed_in
+from tests.e2e.browser import PHONE, check_axe, go, needs_axe, picture, signed_in
 from tests.e2e.conftest import Opens, Running, until
 
 from kinema.director.checking import looks
@@ -144,6 +144,18 @@ def test_pictures_of_the_cast_on_a_phone(opens: Opens, server: Running) -> None:
     for part in (*member.get_by_role("img").all(), *member.get_by_role("button").all()):
         box = part.bounding_box()
         assert box is not None and box["x"] >= 0 and box["x"] + box["width"] <= PHONE["width"]
+
+
+@needs_axe
+@pytest.mark.parametrize(
+    "options", [{}, {"viewport": PHONE, "has_touch": True, "is_mobile": True}], ids=["desktop", "phone"]
+)
+def test_a_cast_with_pictures_is_accessible(opens: Opens, server: Running, options: dict[str, Any]) -> None:
+    page, id = signed_in(opens(**options), server), make(server)
+    go(page, "storyboard", id)
+    page.get_by_test_id("cast-file-input").set_input_files(picture((200, 20, 20)))
+    expect(page.get_by_test_id("cast-picture")).to_have_count(1)
+    check_axe(page, "cast")
 
 
 def test_a_story_is_planned_and_seen_before_it_is_filmed(studio: Page, server: Running) -> None:

@@ -171,7 +171,9 @@ async def order_shots(named: Decided, given: Annotated[OrderShots, Depends(Order
     return await named.change("reordered", lambda production: production.reorder(given.order), version=given.version)
 
 
-@router.post("/{production_id}/cast/{member}/pictures", summary="Give a member of the cast other pictures; no shot is filmed again")
+@router.post(
+    "/{production_id}/cast/{member}/pictures", summary="Give a member of the cast other pictures; no shot is filmed again"
+)
 async def replace_pictures(
     named: Decided, member: str, given: Annotated[ReplacePictures, Depends(ReplacePictures.read)]
 ) -> ProductionObject:

@@ -132,8 +132,8 @@ def _check_script(services: Services, caller: Caller, script: Script, model: str
 
 
 def check_pictures(services: Services, caller: Caller, field: str, member: str, names: Sequence[str]) -> None:
-    """400 for more pictures than a member of the cast may have, or a name that is no id of an upload; 404 where that is not there or
-    not this caller's."""
+    """400 for more pictures than a member of the cast may have, or a name that is no id of an upload; 404 for one that is not this
+    caller's, or not there."""
     if len(names) > MOST_PICTURES:
         raise refuse(field, f"{len(names)} of {member}", f"up to {MOST_PICTURES} of each")
     for name in names:

@@ -112,7 +112,9 @@ class StoredProduction(ProductionRecord):
     def replace_pictures(self, member: str, pictures: Sequence[str]) -> None:
         outdated = picture_notes(self.script)
         super().replace_pictures(member, pictures)
-        self.notes = list(dict.fromkeys([*(note for note in self.notes if note not in outdated), *picture_notes(self.script)]))
+        self.notes = list(
+            dict.fromkeys([*(note for note in self.notes if note not in outdated), *picture_notes(self.script)])
+        )
 
     def compare_looks(self, *, look: bool) -> None:
         """Compare takes with the pictures of their cast from now on, or no longer."""
