@@ -15,7 +15,7 @@ import pytest
 pytest.importorskip("playwright", reason="needs playwright: pip install -e '.[dev]'")
 
 from playwright.sync_api import Page, expect
-from tests.e2e.browser import PHONE, check_axe, go, needs_axe, picture, signed_in
+from tests.e2e.browser import PHONE, check_axe, choose, go, needs_axe, pick, picture, signed_in
 from tests.e2e.conftest import Opens, Running, until
 
 from kinema.director.checking import looks
@@ -131,6 +131,33 @@ def test_the_cast_gets_pictures(opens: Opens, server: Running) -> None:
         expect(page.get_by_test_id("toast").last).to_contain_text("kinema[look]")
         expect(page.get_by_test_id("compare-looks")).not_to_be_checked()
     assert len(pictures()) == 2 and not get(server, id)["look"]
+
+
+def test_a_frame_of_a_clip_is_a_picture_wherever_one_is_taken(
+    studio: Page, server: Running, clips: dict[str, dict[str, Any]]
+) -> None:
+    """Of the cast, on a card, at the start of a world; the dialog looks the same in all of them."""
+    looks_alike = set()
+    for place, button in (
+        (("storyboard", make(server)), "cast-frame"),
+        (("storyboard", "cards"), "card-frame"),
+        (("world",), "world-frame"),
+    ):
+        go(studio, *place)
+        if button == "world-frame":
+            choose(studio, "start-from", "A picture")
+        studio.get_by_test_id(button).first.click()
+        pick(studio, clips["ball"])
+        dialog = studio.get_by_test_id("frame-dialog")
+        expect(dialog.locator("video")).to_be_visible()
+        style = "e => { const s = getComputedStyle(e); return [s.fontSize, s.color, s.textAlign, s.fontWeight].join(); }"
+        looks_alike.add(dialog.evaluate(style))
+        studio.get_by_test_id("use-frame").click()
+        expect(dialog).to_have_count(0)
+        shown = studio.locator("#main img[src*='/v1/files/']")
+        expect(shown).to_have_count(1)
+        until(lambda shown=shown: bool(shown.evaluate("image => image.complete && image.naturalWidth > 0")))  # type: ignore[misc]
+    assert len(looks_alike) == 1, looks_alike
 
 
 def test_pictures_of_the_cast_on_a_phone(opens: Opens, server: Running) -> None:
