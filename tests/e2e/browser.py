@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+import os
 import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,6 +19,9 @@ from tests.e2e.conftest import Running, until
 ROOMS = ("create", "gallery", "edit", "world", "storyboard", "models", "settings")
 QUICK = {"seconds": "1", "fps": 8, "steps": 2, "seed": 3}
 PHONE = {"width": 390, "height": 844}
+AXE = os.environ.get("KINEMA_AXE", "")
+"""A file of axe-core, as the npm package has it."""
+needs_axe = pytest.mark.skipif(not Path(AXE).is_file(), reason="needs axe-core: KINEMA_AXE=FOLDER/axe.min.js")
 
 expect.set_options(timeout=30_000)
 
@@ -64,6 +69,13 @@ def signed_in(window: Watched, server: Running) -> Page:
 def go(page: Page, *parts: str) -> None:
     """To a room, by the address."""
     page.evaluate("hash => { location.hash = hash; }", f"#/{'/'.join(parts)}")
+
+
+def check_axe(page: Page, where: str) -> None:
+    """No violation of axe."""
+    page.evaluate(Path(AXE).read_text())
+    found = page.evaluate("async () => (await axe.run(document, { resultTypes: ['violations'] })).violations")
+    assert [(one["id"], one["nodes"][0]["html"]) for one in found] == [], where
 
 
 def choose(page: Page, group: str, label: str) -> None:

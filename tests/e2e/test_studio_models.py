@@ -16,7 +16,7 @@ pytest.importorskip("playwright", reason="needs playwright: pip install -e '.[de
 pytest.importorskip("diffusers", reason="needs kinema[open-weights]")
 
 from playwright.sync_api import Page, expect
-from tests.e2e.browser import PHONE, QUICK, choose, go, latest, picture, signed_in
+from tests.e2e.browser import PHONE, QUICK, check_axe, choose, go, latest, needs_axe, picture, signed_in
 from tests.e2e.conftest import Opens, Running, start, stop, until
 
 from kinema.engines.diffusers.tiny.models import make_tiny
@@ -28,8 +28,6 @@ LICENSE = {
     "territory": "everywhere but on the moon",
     "revenue": "up to 10 million dollars a year",
 }
-AXE = os.environ.get("KINEMA_AXE", "")
-"""A file of axe-core, as the npm package has it."""
 
 
 @pytest.fixture(scope="module")
@@ -273,13 +271,7 @@ def test_a_failure_says_what_helps(studio: Page, server: Running, filmed: dict[s
     expect(studio.get_by_test_id("prompt")).to_have_value("a film that is lost")
 
 
-def check_axe(page: Page, where: str) -> None:
-    page.evaluate(Path(AXE).read_text())
-    found = page.evaluate("async () => (await axe.run(document, { resultTypes: ['violations'] })).violations")
-    assert [(one["id"], one["nodes"][0]["html"]) for one in found] == [], where
-
-
-@pytest.mark.skipif(not Path(AXE).is_file(), reason="needs axe-core: KINEMA_AXE=FOLDER/axe.min.js")
+@needs_axe
 @pytest.mark.parametrize(
     "options", [{}, {"viewport": PHONE, "has_touch": True, "is_mobile": True}], ids=["desktop", "phone"]
 )

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import io
+import json
 import re
 import time
+import zipfile
+from importlib.util import find_spec
 from typing import Any
 
 import pytest
@@ -11,8 +15,10 @@ import pytest
 pytest.importorskip("playwright", reason="needs playwright: pip install -e '.[dev]'")
 
 from playwright.sync_api import Page, expect
-from tests.e2e.browser import PHONE, go, signed_in
+from tests.e2e.browser import PHONE, check_axe, choose, go, needs_axe, pick, picture, signed_in
 from tests.e2e.conftest import Opens, Running, until
+
+from kinema.director.checking import looks
 
 SCRIPT: dict[str, Any] = {
     "production": {"title": "The box", "size": "64x64", "fps": 8, "budget": {"per_shot": 1}},
@@ -62,6 +68,121 @@ def test_cues_stand_in_the_script(studio: Page, server: Running) -> None:
     studio.evaluate("id => { location.hash = `#/storyboard/${id}`; }", id)
     shown = studio.get_by_test_id("production-script").get_by_test_id("cue")
     expect(shown).to_have_text(["is the red ball on the right? add a blue box", "After 0.25 s stop the ball"])
+
+
+def test_the_cast_gets_pictures(opens: Opens, server: Running) -> None:
+    """By a file and by dropping one; a reload keeps them; what is filmed has them in its script; one is removed, and comes back."""
+    window = opens()
+    window.provoked.append(r"400 POST .*/(pictures|look|files)$")
+    page, id = signed_in(window, server), make(server, script={**SCRIPT, "shots": SCRIPT["shots"][:1]})
+
+    def pictures() -> list[str]:
+        return list(get(server, id)["script"]["cast"][0].get("pictures", []))
+
+    go(page, "storyboard", id)
+    member = page.get_by_test_id("cast-member")
+    expect(member).to_contain_text("the balla red ball")
+    expect(page.get_by_test_id("cast-hint")).to_contain_text("kinema-tiny films the cast by its look in words")
+    expect(page.get_by_test_id("compare-looks")).to_have_count(0)
+    member.get_by_test_id("cast-file-input").set_input_files(picture((200, 20, 20)))
+    shown = member.get_by_role("img")
+    expect(shown).to_have_count(1)
+    member.evaluate(
+        """(item, bytes) => {
+            const dropped = new DataTransfer();
+            dropped.items.add(new File([new Uint8Array(bytes)], "ball.png", { type: "image/png" }));
+            item.dispatchEvent(new DragEvent("drop", { dataTransfer: dropped, bubbles: true, cancelable: true }));
+        }""",
+        list(picture((220, 0, 0))["buffer"]),
+    )
+    expect(shown).to_have_count(2)
+    assert len(pictures()) == 2
+    expect(page.get_by_test_id("production-notes")).to_contain_text("pictures are not given to the model")
+
+    page.reload()
+    expect(shown).to_have_count(2)
+    expect(member.get_by_role("img", name="Picture 2 of the ball")).to_be_visible()
+    until(lambda: bool(shown.last.evaluate("image => image.complete && image.naturalWidth === 64")))
+    page.get_by_test_id("film-production").click()
+    expect(page.get_by_test_id("production-status")).to_have_text("done", timeout=120_000)
+    first, second = pictures()
+    with server.http() as client:
+        zipped = client.get(f"/v1/productions/{id}/film", params={"format": "zip"}).content
+    with zipfile.ZipFile(io.BytesIO(zipped)) as files:
+        script = json.loads(files.read(f"{id}/script.json"))
+        assert script["cast"][0]["pictures"] == [f"pictures/{file}.png" for file in (first, second)]
+        assert {f"{id}/pictures/{file}.png" for file in (first, second)} <= set(files.namelist())
+
+    remove = member.get_by_role("button", name="Remove picture 1 of the ball")
+    remove.focus()
+    page.keyboard.press("Enter")
+    expect(shown).to_have_count(1)
+    expect(member.get_by_role("button", name="File that shows the ball")).to_be_focused()
+    assert pictures() == [second]
+    page.get_by_role("button", name="Undo").click()
+    expect(shown).to_have_count(2)
+    assert pictures() == [first, second] and get(server, id)["status"] == "completed", "takes stay"
+
+    member.get_by_test_id("cast-file-input").set_input_files({"name": "a.png", "mimeType": "image/png", "buffer": b"none"})
+    expect(page.get_by_test_id("toast")).to_contain_text("not a video or picture that can be read")
+    expect(member.get_by_test_id("cast-file")).to_be_enabled()
+    if find_spec(looks.PACKAGE) is None:
+        page.get_by_test_id("compare-looks").click()
+        expect(page.get_by_test_id("toast").last).to_contain_text("kinema[look]")
+        expect(page.get_by_test_id("compare-looks")).not_to_be_checked()
+    assert len(pictures()) == 2 and not get(server, id)["look"]
+
+
+def test_a_frame_of_a_clip_is_a_picture_wherever_one_is_taken(
+    studio: Page, server: Running, clips: dict[str, dict[str, Any]]
+) -> None:
+    """Of the cast, on a card, at the start of a world; the dialog looks the same in all of them."""
+    looks_alike = set()
+    for place, button in (
+        (("storyboard", make(server)), "cast-frame"),
+        (("storyboard", "cards"), "card-frame"),
+        (("world",), "world-frame"),
+    ):
+        go(studio, *place)
+        if button == "world-frame":
+            choose(studio, "start-from", "A picture")
+        studio.get_by_test_id(button).first.click()
+        pick(studio, clips["ball"])
+        dialog = studio.get_by_test_id("frame-dialog")
+        expect(dialog.locator("video")).to_be_visible()
+        style = "e => { const s = getComputedStyle(e); return [s.fontSize, s.color, s.textAlign, s.fontWeight].join(); }"
+        looks_alike.add(dialog.evaluate(style))
+        studio.get_by_test_id("use-frame").click()
+        expect(dialog).to_have_count(0)
+        shown = studio.locator("#main img[src*='/v1/files/']")
+        expect(shown).to_have_count(1)
+        until(lambda shown=shown: bool(shown.evaluate("image => image.complete && image.naturalWidth > 0")))  # type: ignore[misc]
+    assert len(looks_alike) == 1, looks_alike
+
+
+def test_pictures_of_the_cast_on_a_phone(opens: Opens, server: Running) -> None:
+    page, id = signed_in(opens(viewport=PHONE, has_touch=True, is_mobile=True), server), make(server)
+    go(page, "storyboard", id)
+    member = page.get_by_test_id("cast-member")
+    for count in range(1, 6):
+        member.get_by_test_id("cast-file-input").set_input_files(picture((40 * count, 20, 20)))
+        expect(member.get_by_role("img")).to_have_count(count)
+    assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
+    for part in (*member.get_by_role("img").all(), *member.get_by_role("button").all()):
+        box = part.bounding_box()
+        assert box is not None and box["x"] >= 0 and box["x"] + box["width"] <= PHONE["width"]
+
+
+@needs_axe
+@pytest.mark.parametrize(
+    "options", [{}, {"viewport": PHONE, "has_touch": True, "is_mobile": True}], ids=["desktop", "phone"]
+)
+def test_a_cast_with_pictures_is_accessible(opens: Opens, server: Running, options: dict[str, Any]) -> None:
+    page, id = signed_in(opens(**options), server), make(server)
+    go(page, "storyboard", id)
+    page.get_by_test_id("cast-file-input").set_input_files(picture((200, 20, 20)))
+    expect(page.get_by_test_id("cast-picture")).to_have_count(1)
+    check_axe(page, "cast")
 
 
 def test_a_story_is_planned_and_seen_before_it_is_filmed(studio: Page, server: Running) -> None:

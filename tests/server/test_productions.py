@@ -376,6 +376,68 @@ def test_pictures_of_the_cast_are_uploads_of_the_caller(site: Site, monkeypatch:
     assert len(site.client.get("/v1/productions").json()["data"]) == 1
 
 
+def test_a_member_of_the_cast_gets_pictures_later(site: Site, tmp_path: Path) -> None:
+    """They stand in the script, its notes follow, takes that there are stay, also where the zip of the production is opened."""
+    file, other = upload(site), upload(site, (255, 0, 0))
+    made = site.make(script=pictured(shots=slice(2)))
+    site.work()
+    done = site.get(made["id"])
+    note = 'cast member "box": pictures are not given to the model, which films it by its look in words'
+    assert done["status"] == "completed" and note not in done["notes"]
+    now = site.post(made["id"], "cast/box/pictures", pictures=[file, other])
+    assert now["script"]["cast"][1]["pictures"] == [file, other] and now["notes"] == [*done["notes"], note]
+    assert (now["status"], now["making"], now["shots"]) == ("completed", None, done["shots"])
+    address = f"/v1/productions/{made['id']}/film?format=zip"
+    with zipfile.ZipFile(io.BytesIO(site.client.get(address).content)) as packed:
+        packed.extractall(tmp_path / "elsewhere")
+    opened = Production.open(tmp_path / "elsewhere" / made["id"])
+    with opened.writing():
+        assert [opened.used(shot.id) for shot in opened.script.shots] == [1, 1], "no shot is filmed again"
+    assert len(opened.script.cast[1].pictures) == 2
+    now = site.post(made["id"], "cast/box/pictures", pictures=[])
+    assert "pictures" not in now["script"]["cast"][1] and now["notes"] == done["notes"] and now["status"] == "completed"
+    assert site.events(made["id"])[-2:] == ["noted", "noted"]
+
+
+def test_other_pictures_begin_a_take_anew_that_is_compared_with_them(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A take under way is cancelled by what it depends on alone: pictures are part of that where takes are compared with them."""
+    monkeypatch.setattr("kinema.server.productions.planning.is_installed", lambda: True)
+    file = upload(site)
+    made = site.make(script=pictured())
+    first = made["making"]["video"]
+    assert site.post(made["id"], "cast/box/pictures", pictures=[file])["making"]["video"] == first
+    second = site.post(made["id"], "look")
+    assert second["look"] and second["making"]["video"] != first
+    assert site.post(made["id"], "look")["making"]["video"] == second["making"]["video"], "nothing has changed"
+    third = site.post(made["id"], "cast/box/pictures", pictures=[upload(site)])
+    assert third["making"]["video"] != second["making"]["video"]
+    fourth = site.post(made["id"], "look", look=False)
+    assert not fourth["look"] and fourth["making"]["video"] != third["making"]["video"]
+
+
+def test_pictures_are_checked_however_they_come(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = upload(site)
+    made = site.make(script=pictured(), stop_after="script")
+    text, _ = site.services.auth.make("other")
+    for rest, body, status, says in (
+        ("cast/box/pictures", {"pictures": ["/etc/passwd"]}, 400, "pictures '/etc/passwd': expected the id of a file"),
+        ("cast/box/pictures", {"pictures": ["file_" + 24 * "0"]}, 404, "no file"),
+        ("cast/box/pictures", {"pictures": 17 * [file]}, 400, "17 of box': expected up to 16 of each"),
+        ("cast/cat/pictures", {"pictures": [file]}, 400, "there is no cast member 'cat': expected one of ball, box"),
+        ("cast/box/pictures", {"pictures": [file], "version": 99}, 409, "version 99"),
+        ("look", {}, 400, "nobody of the cast has pictures"),
+    ):
+        answer = site.client.post(f"/v1/productions/{made['id']}/{rest}", json=body)
+        assert answer.status_code == status and says in answer.json()["error"]["message"], answer.text
+    headers = {"authorization": f"Bearer {text}"}
+    answer = site.client.post(f"/v1/productions/{made['id']}/cast/box/pictures", json={"pictures": []}, headers=headers)
+    assert answer.status_code == 404
+    assert site.get(made["id"])["script"] == made["script"]
+    site.post(made["id"], "cast/box/pictures", pictures=[file])
+    monkeypatch.setattr("kinema.server.productions.planning.is_installed", lambda: False)
+    assert "kinema[look]" in site.post(made["id"], "look", 400)["error"]["message"]
+
+
 def test_a_deleted_production_leaves_its_film(site: Site) -> None:
     made = site.make()
     site.work()

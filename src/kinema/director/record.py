@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from kinema.director.planning.rewording import reworded
 from kinema.director.retakes import Spent, TakeRecord, change_words
 from kinema.director.script import Script, Shot, script_from
 from kinema.director.shot_digest import shot_digest
-from kinema.errors import InputError
+from kinema.errors import InputError, excerpt
 from kinema.media import Clip
 
 
@@ -177,6 +178,22 @@ class ProductionRecord(ABC):
         for note in notes:
             self.log("noted", shot, why=note)
         self.retake(shot)
+
+    def replace_pictures(self, member: str, pictures: Sequence[str]) -> None:
+        """Give a member of the cast other pictures, with which takes are compared from now on; no shot is filmed again. InputError:
+        there is no such member."""
+        ids = [one.id for one in self.script.cast]
+        if member not in ids:
+            known = f"expected one of {', '.join(ids)}" if ids else "the script has no cast"
+            raise InputError(f"there is no cast member {excerpt(member)!r}: {known}")
+        current = [shot.id for shot in self.script.shots if self._entry(shot.id).get("digest") == self.digest_of(shot.id)]
+        cast = [
+            one.model_copy(update={"pictures": tuple(pictures)}) if one.id == member else one for one in self.script.cast
+        ]
+        self._replace_script(self.script.model_copy(update={"cast": tuple(cast)}))
+        for shot in current:
+            self._set(shot, digest=self.digest_of(shot))
+        self.log("noted", why=f'cast member "{member}" has {len(pictures)} picture{"" if len(pictures) == 1 else "s"}')
 
     def reorder(self, ids: list[str]) -> None:
         """Put the shots into another order; no shot is filmed again. InputError: not each shot once, or one before what it goes on

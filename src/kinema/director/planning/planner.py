@@ -145,13 +145,18 @@ def estimate_of(script: Script, capabilities: Capabilities) -> FilmEstimate:
     )
 
 
-def unfilmable(script: Script, capabilities: Capabilities) -> list[str]:
-    """What of a script a model does not film as it says: one line each, with its shot."""
-    notes = [
+def picture_notes(script: Script) -> list[str]:
+    """One line for each member of the cast whose pictures no model is given."""
+    return [
         f'cast member "{member.id}": pictures are not given to the model, which films it by its look in words'
         for member in script.cast
         if member.pictures
     ]
+
+
+def unfilmable(script: Script, capabilities: Capabilities) -> list[str]:
+    """What of a script a model does not film as it says: one line each, with its shot."""
+    notes = picture_notes(script)
     for number, shot in enumerate(script.shots, 1):
         name = f'shot {number} ("{shot.id}")'
         if shot.model is not None and shot.model != capabilities.model:

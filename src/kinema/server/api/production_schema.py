@@ -65,6 +65,16 @@ class RewordShot(ChangeShot):
     prompt: Annotated[Filled, Field(max_length=2000)]
 
 
+class ReplacePictures(Body):
+    pictures: list[Text] = Field(description="ids of uploaded files, all that this member of the cast has from now on")
+    version: int | None = None
+
+
+class CompareLooks(Body):
+    look: bool = True
+    version: int | None = None
+
+
 class OrderShots(Body):
     order: list[str] = Field(description="ids of all shots")
     version: int | None = None
@@ -198,7 +208,7 @@ def production_object(services: Services, production: StoredProduction) -> Produ
     ]
     return ProductionObject(
         **summary_of(production), story=production.row.story, size=f"{width}x{height}", fps=production.fps,
-        notes=production.row.notes, look=production.look, estimate=_estimate(production, script), script=production.row.script,
+        notes=production.notes, look=production.look, estimate=_estimate(production, script), script=production.row.script,
         shots=[
             ProductionShot(
                 id=shot.id, prompt=shot.prompt, seconds=shot.seconds, used=production.used(shot.id),

@@ -21,12 +21,14 @@ from kinema.server.api.errors import ERRORS, refuse
 from kinema.server.api.production_schema import (
     AcceptTake,
     ChangeShot,
+    CompareLooks,
     CreateProduction,
     LockShot,
     OrderShots,
     ProductionEvent,
     ProductionObject,
     ProductionSummary,
+    ReplacePictures,
     ResumeProduction,
     RewordShot,
     production_object,
@@ -37,7 +39,7 @@ from kinema.server.api.served_file import ServedFile
 from kinema.server.auth import Caller
 from kinema.server.jobs.publish import VIDEO
 from kinema.server.productions.delivery import TEXTS, edit_text, production_files
-from kinema.server.productions.planning import check_texts, plan_production
+from kinema.server.productions.planning import check_look, check_pictures, check_texts, plan_production
 from kinema.server.productions.stored import StoredProduction
 from kinema.server.services import Services
 from kinema.server.storage.zip_stream import file_name, zip_stream
@@ -167,6 +169,28 @@ async def stop_production(named: Decided) -> ProductionObject:
 @router.post("/{production_id}/order", summary="Put the shots into another order; none is filmed again")
 async def order_shots(named: Decided, given: Annotated[OrderShots, Depends(OrderShots.read)]) -> ProductionObject:
     return await named.change("reordered", lambda production: production.reorder(given.order), version=given.version)
+
+
+@router.post(
+    "/{production_id}/cast/{member}/pictures", summary="Give a member of the cast other pictures; no shot is filmed again"
+)
+async def replace_pictures(
+    named: Decided, member: str, given: Annotated[ReplacePictures, Depends(ReplacePictures.read)]
+) -> ProductionObject:
+    await run_in_threadpool(check_pictures, named.services, named.caller, "pictures", member, given.pictures)
+    return await named.change(
+        "pictured", lambda production: production.replace_pictures(member, given.pictures), version=given.version
+    )
+
+
+@router.post("/{production_id}/look", summary="Compare takes with the pictures of their cast, or no longer")
+async def compare_looks(named: Decided, given: Annotated[CompareLooks, Depends(CompareLooks.read)]) -> ProductionObject:
+    def decide(production: StoredProduction) -> None:
+        if given.look:
+            check_look(production.script)
+        production.compare_looks(look=given.look)
+
+    return await named.change("compared", decide, version=given.version)
 
 
 @router.post("/{production_id}/shots/{shot}/retake", summary="Film a shot again; no other one changes")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from kinema.director.checking.looks import is_installed
@@ -43,7 +43,7 @@ def plan_production(services: Services, caller: Caller, given: CreateProduction)
     planned = _planned(services, given, capabilities)
     _check_script(services, caller, planned.script, model)
     if given.look:
-        _check_look(planned.script)
+        check_look(planned.script)
     return NewProduction(
         key_id=caller.key_id, model=model, script=planned.script, story=given.story, notes=(*notes, *planned.notes),
         stop_after=given.stop_after, look=given.look,
@@ -110,10 +110,7 @@ def _check_script(services: Services, caller: Caller, script: Script, model: str
     if production.sound is not None:
         raise refuse("script.production.sound", production.sound, "none: sound is laid under the film elsewhere")
     for member in script.cast:
-        if len(member.pictures) > MOST_PICTURES:
-            raise refuse("script.cast.pictures", f"{len(member.pictures)} of {member.id}", f"up to {MOST_PICTURES} of each")
-        for name in member.pictures:
-            _check_file(services, caller, "script.cast.pictures", name)
+        check_pictures(services, caller, "script.cast.pictures", member.id, member.pictures)
     check_live(script, lambda shot: capabilities_named(model_for(shot.model, {})[0] if shot.model else model))
     for shot in script.shots:
         check_allowed(services.settings, shot.seconds, None)
@@ -134,6 +131,15 @@ def _check_script(services: Services, caller: Caller, script: Script, model: str
                 _check_file(services, caller, f"script.shots.{field}", named_file)
 
 
+def check_pictures(services: Services, caller: Caller, field: str, member: str, names: Sequence[str]) -> None:
+    """400 for more pictures than a member of the cast may have, or a name that is no id of an upload; 404 for one that is not this
+    caller's, or not there."""
+    if len(names) > MOST_PICTURES:
+        raise refuse(field, f"{len(names)} of {member}", f"up to {MOST_PICTURES} of each")
+    for name in names:
+        _check_file(services, caller, field, name)
+
+
 def _check_file(services: Services, caller: Caller, field: str, name: str) -> None:
     """400 for a name that is no id of an upload, 404 for one of a file that is not there or not this caller's."""
     if not is_id(name, "file"):
@@ -141,7 +147,7 @@ def _check_file(services: Services, caller: Caller, field: str, name: str) -> No
     services.uploads.find(name, caller.sees)
 
 
-def _check_look(script: Script) -> None:
+def check_look(script: Script) -> None:
     """400 where looks cannot be compared."""
     if not any(member.pictures for member in script.cast):
         raise refuse("look", True, "false: nobody of the cast has pictures to compare takes with")

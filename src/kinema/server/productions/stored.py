@@ -11,6 +11,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, select
 
 from kinema.director.filming.takes import film_size
+from kinema.director.planning.planner import picture_notes
 from kinema.director.record import ProductionRecord
 from kinema.director.retakes import TakeRecord
 from kinema.director.script import Shot, script_from
@@ -36,7 +37,7 @@ class StoredProduction(ProductionRecord):
         row: As it was read.
         path_of: The file of a video, by its id.
         making: Shots by the jobs that are being made for it.
-        film, film_edit, stop_after, error: What `save` writes of it, beside script and decisions. error: code and message.
+        film, film_edit, stop_after, notes, error: What `save` writes of it, beside script and decisions. error: code and message.
     """
 
     def __init__(
@@ -49,6 +50,7 @@ class StoredProduction(ProductionRecord):
         self.film: str | None = row.film
         self.film_edit: str | None = row.film_edit
         self.stop_after: str | None = row.stop_after
+        self.notes: list[str] = list(row.notes)
         self.error: tuple[str | None, str | None] = (row.error_code, row.error_message)
         self._videos: dict[str, list[str]] = {}
         self._records: dict[str, list[TakeRecord]] = {}
@@ -107,6 +109,19 @@ class StoredProduction(ProductionRecord):
         pictured = [name for id in shot.cast for name in self.script.member(id).pictures] if self.look else []
         return list(dict.fromkeys(pictured))
 
+    def replace_pictures(self, member: str, pictures: Sequence[str]) -> None:
+        outdated = picture_notes(self.script)
+        super().replace_pictures(member, pictures)
+        self.notes = list(
+            dict.fromkeys([*(note for note in self.notes if note not in outdated), *picture_notes(self.script)])
+        )
+
+    def compare_looks(self, *, look: bool) -> None:
+        """Compare takes with the pictures of their cast from now on, or no longer."""
+        rest = {name: value for name, value in self._state.items() if name != "look"}
+        self._state = {**rest, "look": True} if look else rest
+        self.log("noted", why=f"takes are {'' if look else 'not '}compared with the pictures of the cast from now on")
+
     @property
     def size(self) -> tuple[int, int]:
         """(width, height) of the film in pixels."""
@@ -133,7 +148,8 @@ class StoredProduction(ProductionRecord):
     def decided(self, shot: str) -> tuple[Any, ...]:
         """What a take of a shot depends on: where it changes, a take that is being made is of no use any more."""
         present = next((one for one in self.script.shots if one.id == shot), None)
-        return present, self.used(shot), self.reopened_after(shot)
+        pictures = [] if present is None else self.look_pictures(present)
+        return present, self.used(shot), self.reopened_after(shot), pictures
 
     @property
     def status(self) -> str:
@@ -150,8 +166,8 @@ class StoredProduction(ProductionRecord):
         """Write all that has changed, as the next version."""
         values = {
             "script": json.loads(self.script.to_json()), "state": self._state,
-            "film": self.film, "film_edit": self.film_edit, "stop_after": self.stop_after, "error_code": self.error[0],
-            "error_message": self.error[1], "version": self.row.version + 1, "updated_at": now,
+            "film": self.film, "film_edit": self.film_edit, "stop_after": self.stop_after, "notes": self.notes,
+            "error_code": self.error[0], "error_message": self.error[1], "version": self.row.version + 1, "updated_at": now,
         }  # fmt: skip
         db.execute(productions.update().where(productions.c.id == self.row.id).values(**values))
         for take in self._added:

@@ -295,6 +295,9 @@ export const productions = {
   accept: (id, shot, take) => call("POST", shotAt(id, shot, "accept"), { take }),
   lock: (id, shot, locked) => call("POST", shotAt(id, shot, "lock"), { locked }),
   reword: (id, shot, prompt) => call("POST", shotAt(id, shot, "reword"), { prompt }),
+  /** @param {string} id @param {string} member @param {string[]} pictures ids of files, all that it has from now on */
+  picture: (id, member, pictures) => call("POST", at("productions", id, `/cast/${encodeURIComponent(member)}/pictures`), { pictures }),
+  compareLooks: (id, look) => call("POST", at("productions", id, "/look"), { look }),
   remove: (id) => call("DELETE", at("productions", id)),
   stillUrl: (id, shot, stamp) => ROOT + shotAt(id, shot, `still${query({ t: stamp })}`),
   filmUrl: (id, format) => ROOT + at("productions", id, `/film?format=${format}`),

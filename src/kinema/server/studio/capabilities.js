@@ -176,6 +176,10 @@ export function frameSentence(model) {
   return `${trim(fps)} frames a second${rule}${frames.most ? `, ${frames.most} at most at a time` : ""}`;
 }
 
+/** What becomes of pictures of the cast, which no engine takes: a model goes by the look in words. @param {string} id of the model @param {boolean} compared */
+export const castSentence = (id, compared) =>
+  `${id} films the cast by its look in words and takes no pictures of it: ${compared ? "takes are compared with these" : "these are kept with the script"}.`;
+
 /** All that a model can do, as [name, text]. @param {Model} model */
 export function described(model) {
   const about = abilities(model);

@@ -3,10 +3,10 @@ import { html, useState, useRef } from "../ui.js";
 import { files, videos } from "../api.js";
 import { attempt, recent } from "../store.js";
 import { title } from "../format.js";
-import { Button, useLoaded, Skeleton, Empty, Note } from "./basics.js";
+import { Button, FileButton, useLoaded, Skeleton, Empty, Note } from "./basics.js";
 import { Dialog } from "./dialog.js";
 import { Player, grabFrame, middleOf } from "./player.js";
-import { Thumb } from "./thumb.js";
+import { Thumb, droppedFrame } from "./thumb.js";
 
 /** @typedef {{file_id: string, name: string, url: string}} Picture */
 
@@ -34,6 +34,24 @@ export async function frameOf(id, seconds) {
 /** The file that was dropped, if any is a picture or a clip. */
 export function droppedFile(event) {
   return [...(event.dataTransfer?.files ?? [])].find((file) => /^(image|video)\//.test(file.type)) ?? null;
+}
+
+/** The picture that was dropped: a file, or a frame of a clip. @returns {Promise<Picture|undefined>|null} null: neither was */
+export function droppedPicture(event) {
+  const [file, frame] = [droppedFile(event), droppedFrame(event)];
+  return file ? upload(file) : frame ? frameOf(frame.id, frame.at) : null;
+}
+
+/**
+ * Two buttons that give a picture: of a file, or a frame of a clip.
+ * @param {{onGive: (picture: Promise<Picture|undefined>|Picture) => void, names?: string[], testids: string[]}} props names, labels, testids: of both; labels: where the names alone do not say for what
+ */
+export function PictureButtons({ onGive, busy, kind = "", names = ["File", "Clip"], labels = [], testids }) {
+  const [choosing, setChoosing] = useState(false);
+  return html`<${FileButton} accept="image/*,video/*" kind=${kind} icon="picture" busy=${busy} label=${labels[0]}
+      onFile=${(file) => onGive(upload(file))} testid=${testids[0]}>${names[0]}<//>
+    <${Button} kind=${kind} icon="gallery" label=${labels[1]} onClick=${() => setChoosing(true)} testid=${testids[1]}>${names[1]}<//>
+    ${choosing && html`<${FrameDialog} onClose=${() => setChoosing(false)} onPick=${(picture) => (setChoosing(false), onGive(picture))} />`}`;
 }
 
 /** A grid of clips to choose from. */
@@ -64,7 +82,7 @@ export function ClipDialog({ title: name = "Choose a clip", onPick, onClose, exc
 }
 
 /** Chooses a clip and one of its frames. @param {{onPick: (picture: Picture) => void}} props */
-export function FrameDialog({ onPick, onClose }) {
+function FrameDialog({ onPick, onClose }) {
   const [clip, setClip] = useState(null);
   const [busy, setBusy] = useState(false);
   const handle = useRef(null);

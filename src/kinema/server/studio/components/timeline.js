@@ -5,9 +5,8 @@
 import { html, classes, useRef, useState } from "../ui.js";
 import { toast } from "../store.js";
 import { trim } from "../format.js";
-import { Button, Choice, FileButton, NumberField } from "./basics.js";
-import { droppedFrame } from "./thumb.js";
-import { FrameDialog, droppedFile, frameOf, upload } from "./pictures.js";
+import { Button, Choice, NumberField } from "./basics.js";
+import { PictureButtons, droppedPicture } from "./pictures.js";
 
 /** @typedef {{key: number, at: number, picture: import("./pictures.js").Picture}} Pinned */
 
@@ -23,7 +22,6 @@ export function Timeline({ seconds, fps, pictures, onChange, places = ANYWHERE }
   const track = useRef(null);
   const [over, setOver] = useState(null);
   const [at, setAt] = useState(0);
-  const [choosing, setChoosing] = useState(false);
   const [busy, setBusy] = useState(false);
   const snap = (value) => {
     if (!places.between) return places.last && value > seconds / 2 ? seconds : 0;
@@ -51,9 +49,8 @@ export function Timeline({ seconds, fps, pictures, onChange, places = ANYWHERE }
   const drop = (event) => {
     event.preventDefault();
     setOver(null);
-    const [when, file, frame] = [placeOf(event), droppedFile(event), droppedFrame(event)];
-    if (file) add(when, upload(file));
-    else if (frame) add(when, frameOf(frame.id, frame.at));
+    const picture = droppedPicture(event);
+    if (picture) add(placeOf(event), picture);
   };
   const ticks = Array.from({ length: Math.floor(seconds) + 1 }, (_, i) => i);
   return html`<section class="timeline" aria-label="Pictures on the film's time">
@@ -75,15 +72,12 @@ export function Timeline({ seconds, fps, pictures, onChange, places = ANYWHERE }
           ? html`<${Choice} label="Add a picture" value=${snap(at) === 0} options=${[[true, "First"], [false, "Last"]]}
             onChange=${(first) => setAt(first ? 0 : seconds)} testid="picture-end" />`
           : html`<span class="label">First picture</span>`}
-      <${FileButton} accept="image/*,video/*" icon="picture" busy=${busy} onFile=${(file) => add(snap(at), upload(file))}
-        testid="add-picture">From a file<//>
-      <${Button} icon="gallery" onClick=${() => setChoosing(true)} testid="add-frame">From a clip<//>
+      <${PictureButtons} onGive=${(picture) => add(snap(at), picture)} busy=${busy} names=${["From a file", "From a clip"]} testids=${["add-picture", "add-frame"]} />
       ${places.between && html`<div class="quick">
         <button type="button" class="link" onClick=${() => setAt(0)}>start</button>
         <button type="button" class="link" onClick=${() => setAt(seconds)}>end</button>
       </div>`}
     </div>
-    ${choosing && html`<${FrameDialog} onClose=${() => setChoosing(false)} onPick=${(picture) => (setChoosing(false), add(snap(at), picture))} />`}
   </section>`;
 }
 

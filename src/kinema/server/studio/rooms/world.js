@@ -7,7 +7,7 @@ import { attempt, models, toast } from "../store.js";
 import { go, place, route } from "../router.js";
 import { title } from "../format.js";
 import { Button, Choice, Empty, Field, FileButton, NumberField, Note, Select, Skeleton, useLoaded } from "../components/basics.js";
-import { ClipDialog, FrameDialog, droppedFile, upload } from "../components/pictures.js";
+import { ClipDialog, PictureButtons, droppedFile, upload } from "../components/pictures.js";
 import { PromptField } from "../components/prompt.js";
 import { SeedField, randomSeed } from "../components/seed.js";
 import { droppedFrame } from "../components/thumb.js";
@@ -161,15 +161,11 @@ function FromClip({ clip, own, onClip, onOwn }) {
 }
 
 function FromPicture({ picture, onPicture }) {
-  const [choosing, setChoosing] = useState(false);
-  const take = async (file) => onPicture((await upload(file)) ?? null);
   return html`<div class="row">
       ${picture && html`<img src=${picture.url} alt=${picture.name} width="112" style=${SMALL} />`}
-      <${FileButton} accept="image/*" icon="picture" onFile=${take} testid="world-picture">From a file<//>
-      <${Button} icon="gallery" onClick=${() => setChoosing(true)} testid="world-frame">A frame of a clip<//>
-    </div>
-    ${choosing && html`<${FrameDialog} onClose=${() => setChoosing(false)}
-      onPick=${(picked) => (onPicture(picked), setChoosing(false))} />`}`;
+      <${PictureButtons} onGive=${async (getting) => onPicture((await getting) ?? null)} names=${["From a file", "A frame of a clip"]}
+        testids=${["world-picture", "world-frame"]} />
+    </div>`;
 }
 
 function All() {

@@ -6,9 +6,8 @@ import { USUAL, hasVocabulary, pick, settled } from "../../capabilities.js";
 import { attempt, draft, filmers, modelOf, recent, submit, toast } from "../../store.js";
 import { go } from "../../router.js";
 import { count, duration, trim } from "../../format.js";
-import { Button, Empty, FileButton, NumberField } from "../../components/basics.js";
-import { FrameDialog, droppedFile, frameOf, upload } from "../../components/pictures.js";
-import { droppedFrame } from "../../components/thumb.js";
+import { Button, Empty, NumberField } from "../../components/basics.js";
+import { PictureButtons, droppedPicture } from "../../components/pictures.js";
 import { ModelSelect } from "../../components/model.js";
 import { SeedField } from "../../components/seed.js";
 import { useEstimate } from "../create/slate.js";
@@ -147,7 +146,6 @@ export function Cards() {
 
 function Card({ card, index, last, change, move, remove, unknown }) {
   const [over, setOver] = useState(false);
-  const [choosing, setChoosing] = useState(false);
   const [busy, setBusy] = useState(false);
   const grip = useRef(false);
   const strange = unknown.filter((word) => new RegExp(`(?<![\\p{L}])${word.replace(/[^\p{L}\p{N}]/gu, "\\$&")}(?![\\p{L}])`, "iu").test(card.text));
@@ -161,10 +159,9 @@ function Card({ card, index, last, change, move, remove, unknown }) {
     event.preventDefault();
     setOver(false);
     const moved = event.dataTransfer.getData(CARD_TYPE);
-    const [file, frame] = [droppedFile(event), droppedFrame(event)];
+    const picture = moved === "" ? droppedPicture(event) : null;
     if (moved !== "") move(Number(moved), index);
-    else if (file) give(upload(file));
-    else if (frame) give(frameOf(frame.id, frame.at));
+    else if (picture) give(picture);
   };
   return html`<li class=${classes("story-card", { over })} data-testid="story-card" aria-label=${`Card ${index + 1}`} draggable
     onPointerDown=${(event) => (grip.current = Boolean(event.target.closest(".story-top")))}
@@ -185,9 +182,7 @@ function Card({ card, index, last, change, move, remove, unknown }) {
         onClick=${() => change({ picture: null })} />`
         : html`<div class="stack" style=${{ gap: "8px", justifyItems: "center" }}>
           <span>${index === 0 ? "First frame" : `Picture at ${trim(card.from)} s`}</span><div class="row">
-          <${FileButton} accept="image/*,video/*" kind="small" icon="picture" busy=${busy}
-          onFile=${(file) => give(upload(file))} testid="card-file">File<//><${Button} kind="small" icon="gallery"
-          onClick=${() => setChoosing(true)} testid="card-frame">Clip<//></div></div>`}
+          <${PictureButtons} onGive=${give} busy=${busy} kind="small" testids=${["card-file", "card-frame"]} /></div></div>`}
     </div>
     <div><textarea aria-label=${`What happens on card ${index + 1}`}
       placeholder=${index === 0 ? "a red ball rolls right" : "a red ball hits a blue box"} value=${card.text}
@@ -195,6 +190,5 @@ function Card({ card, index, last, change, move, remove, unknown }) {
       ${strange.length > 0 && html`<p class="prompt-words">Unknown: <span class="strange">${strange.join(", ")}</span></p>`}</div>
     <${NumberField} label="Seconds" value=${card.seconds} min=${0.25} step=${0.5} suffix="s"
       onChange=${(seconds) => seconds > 0 && change({ seconds })} testid="card-seconds" />
-    ${choosing && html`<${FrameDialog} onClose=${() => setChoosing(false)} onPick=${(picture) => (setChoosing(false), change({ picture }))} />`}
   </li>`;
 }

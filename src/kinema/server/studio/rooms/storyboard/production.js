@@ -8,6 +8,7 @@ import { Button, Empty, Note, Progress, Skeleton } from "../../components/basics
 import { Confirm } from "../../components/confirm.js";
 import { Icon } from "../../components/icons.js";
 import { Player } from "../../components/player.js";
+import { CastPanel } from "./cast.js";
 import { ShotCard } from "./shot.js";
 import { statusName } from "./start.js";
 
@@ -64,6 +65,7 @@ export function ProductionPage({ id }) {
     ${production.film && html`<section class="panel production-film" aria-label="Film">
       <${Player} src=${videos.url(production.film)} fps=${production.fps} size=${production.size} autoplay=${false} label=${production.title} testid="production-film" />
       ${!production.film_is_current && html`<p class="hint" data-testid="film-old">This cut is older than the shots below. Film again to cut anew.</p>`}</section>`}
+    <${CastPanel} production=${production} decide=${decide} />
     <div class="production">
       <aside class="panel production-script" aria-label="Script" data-testid="production-script">
         <h2>Script</h2>
