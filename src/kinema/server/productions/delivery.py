@@ -62,11 +62,11 @@ def production_files(
         frames_of: Length of a video.
     """
     script, pictures = _with_files(production.script)
-    gone = [name for id, name in pictures.items() if not picture_of(id).is_file()]
+    lacking = [name for id, name in pictures.items() if not picture_of(id).is_file()]
     files = {
         SCRIPT: script.to_json(),
         STATE: json.dumps({"format": FORMAT, **_state_for(production, script)}, indent=1),
-        LOG: "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in [*map(_line, lines), *map(_gone, gone)]),
+        LOG: "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in [*map(_line, lines), *map(_lacking, lacking)]),
     }
     if production.edit is not None:
         for format in TEXTS:
@@ -133,7 +133,7 @@ def _line(row: Row[Any]) -> dict[str, Any]:
     return {"at": at, "what": row.what, **more}
 
 
-def _gone(name: str) -> dict[str, Any]:
+def _lacking(name: str) -> dict[str, Any]:
     """What the log says of a picture that the zip lacks."""
     at = datetime.now(UTC).isoformat(timespec="seconds")
     return {
