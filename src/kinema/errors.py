@@ -15,6 +15,8 @@
 Every message is one line a person can act on. The `kinema` command prints it and ends with exit code 2.
 """
 
+from typing import Any
+
 MOST_ECHOED = 80
 """Characters of a text that an error or a warning repeats."""
 
@@ -149,6 +151,9 @@ class ApiError(KinemaError):
         self.status, self.message, self.param, self.code = status, message, param, code
         self.type = type or API_TYPES.get(status, "server_error" if status >= 500 else "invalid_request_error")
         self.headers = headers or {}
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.status, self.message), vars(self)
 
     def body(self) -> dict[str, object]:
         """Return the payload of the response: {"error": {"message", "type", "param", "code"}}."""

@@ -8,6 +8,7 @@ from tests.director.conftest import PlainEngine
 from kinema.director.planning.grammar import NamedThings, event_words, events_of
 from kinema.director.planning.planner import plan_story
 from kinema.director.planning.story import read_story
+from kinema.director.script import ProductionSettings
 from kinema.engines.native import native_capabilities
 from kinema.errors import InputError
 from kinema.models.hub import read_config, weights_folder
@@ -73,6 +74,9 @@ def test_a_story_is_planned_for_a_model_with_a_state() -> None:
     assert shots[2].prompt == "at night, a pink star falls"
     assert [place.background for place in planned.script.places] == ["lab", "night"]
     assert not planned.notes and planned.estimate.film_s == 12.0
+    for takes, most in ((None, 18), (40, 18), (5, 5), (1, 3)):
+        settings = ProductionSettings.model_validate({"budget": {"takes": takes}})
+        assert plan_story(read_story(story), native(), settings).estimate.most_takes == most, "each shot gets one take"
 
 
 def test_what_cannot_be_filmed_is_noted_before() -> None:

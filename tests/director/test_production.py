@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 from tests.director.conftest import PlainEngine
 
+from kinema.director import production as production_module
 from kinema.director.delivery.edit_list import EditedShot, edl_of, otio_of, srt_of, timecode
 from kinema.director.delivery.film import deliver, edited_shots, pack_production, title_card
 from kinema.director.direct import Director
@@ -183,6 +184,35 @@ def test_one_director_at_a_time(plain: PlainEngine, folder: Path) -> None:
         Production.create(folder, script(), "plain")
     with pytest.raises(InputError, match="holds no production"):
         Production.open(folder / "nothing")
+
+
+def test_decisions_of_another_process_are_not_lost(folder: Path, plain: PlainEngine) -> None:
+    """One that opened the folder before it was written to, and waited for its lock or loaded a model meanwhile."""
+    waits = Production.create(folder, script(), "plain")
+    other = Production.open(folder)
+    with other.writing():
+        Director(other, plain).film_all()
+        other.reorder([*reversed([shot.id for shot in other.script.shots if shot.goes_on_from is None]), *(
+            shot.id for shot in other.script.shots if shot.goes_on_from is not None
+        )])  # fmt: skip
+    with waits.writing():
+        assert waits.state == other.state and waits.script == other.script
+        waits.lock("s1")
+    assert Production.open(folder).used("s3") == other.used("s3")
+
+
+def test_two_productions_are_not_made_in_one_folder(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two commands with the same name of a film, at the same time: the second one finds the folder locked."""
+    write = production_module.write_text
+
+    def second_begins(path: Path, *given: Any, **named: Any) -> None:
+        with pytest.raises(InputError, match="another director"):
+            Production.create(folder, scripted_otherwise, "plain")
+        write(path, *given, **named)
+
+    scripted_otherwise = script(title="Another one")
+    monkeypatch.setattr(production_module, "write_text", second_begins)
+    assert Production.create(folder, script(), "plain").script == Production.open(folder).script == script()
 
 
 def test_the_cut_has_its_transitions_and_lists(plain: PlainEngine, folder: Path, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
@@ -214,6 +215,38 @@ def wait_for(condition: Callable[[], Any], seconds: float = 120.0) -> None:
     while not condition():
         assert time.monotonic() < end
         time.sleep(0.02)
+
+
+class _Poison:
+    """Kills the process that unpickles it; more follows than a pipe holds."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _die, ()
+
+
+def _die() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+@pytest.mark.slow
+def test_a_worker_that_is_killed_while_it_starts_is_one_line(folder: Path) -> None:
+    """As memory's end does it, while the director still hands over what films."""
+    production = Production.create(folder, scenes(), "plain")
+    critic: Any = [_Poison(), bytes(1 << 20)]
+    director = Director(production, FrozenEngine(), critic=critic, open_engine=open_plain)  # type: ignore[arg-type]
+    with production.writing(), pytest.raises(EngineError, match=r"by signal 9, 3 times.*fewer --workers"):
+        director.film_all(workers=2)
+    assert production.lines()[-1]["what"] == "stopped"
+
+
+def test_no_process_can_be_started(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*given: Any, **named: Any) -> None:
+        raise OSError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+
+    monkeypatch.setattr("multiprocessing.context.SpawnContext.Pipe", refuse)
+    with pytest.raises(EngineError, match=r"no process can be started for another take: .*fewer --workers"):
+        filmed(folder, 2)
+    assert [line["what"] for line in Production.open(folder).lines()] == ["planned", "stopped"]
 
 
 @pytest.mark.slow

@@ -126,6 +126,11 @@ def test_what_cannot_be_changed_is_said_in_one_line(world: Path) -> None:
             one.edit(text)
         assert told in str(refused.value) and "\n" not in str(refused.value), refused.value
     assert np.array_equal(one.frame, before)
+    scales = (model.config.world or {})["sensors"]
+    column = scales["names"].index("cart.x")
+    scales["mean"][column], scales["std"][column] = 0.1, float(np.float32(1e-3))
+    with pytest.raises(InputError, match=r"^cart\.x was always 0\.1 in the recording, so nothing else has been learned$"):
+        one.edit("set the cart's x to 0.2")
     known = {name: numbers for name, numbers in model.config.network.known.items() if name != WANTED}
     model.config = replace(model.config, network=replace(model.config.network, known=known))
     with pytest.raises(InputError, match="train it again"):

@@ -326,6 +326,12 @@ def pictured(*pictures: str, shots: slice = slice(1)) -> dict[str, Any]:
     return {**SCRIPT, "cast": [ball, {**box, "pictures": list(pictures)}], "shots": SCRIPT["shots"][shots]}
 
 
+def packed_log(site: Site, id: str) -> list[dict[str, Any]]:
+    """The log in the zip of a production."""
+    with zipfile.ZipFile(io.BytesIO(site.client.get(f"/v1/productions/{id}/film?format=zip").content)) as packed:
+        return [json.loads(line) for line in packed.read(f"{id}/log.jsonl").decode().splitlines()]
+
+
 @pytest.mark.skipif(find_spec(looks.PACKAGE) is None, reason="needs kinema[look]")
 def test_takes_are_compared_with_uploaded_pictures_of_the_cast(site: Site, tmp_path: Path) -> None:
     file, other = upload(site), upload(site, (255, 0, 0))
@@ -347,11 +353,16 @@ def test_takes_are_compared_with_uploaded_pictures_of_the_cast(site: Site, tmp_p
     pictures = opened.script.cast[1].pictures
     assert all((opened.folder / name).is_file() for name in pictures) and looks.LookChecks(opened.script, opened.folder)
     site.services.uploads.forget(86400.0)
+    lines = packed_log(site, made["id"])
+    assert [line["why"].split(" ")[0] for line in lines if "is not here" in line.get("why", "")] == [pictures[0]]
     retaken = site.post(made["id"], "shots/roll/retake")
     assert retaken["making"]["take"] == 2
     site.work()
     stopped = site.get(made["id"])
-    assert stopped["status"] == "failed" and f"the file {file} is gone; upload it again" in stopped["error"]["message"]
+    assert (
+        stopped["status"] == "failed"
+        and f"the file {file} is gone; upload it again, and make a new production" in stopped["error"]["message"]
+    )
 
 
 def test_pictures_of_the_cast_are_uploads_of_the_caller(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -436,6 +447,21 @@ def test_pictures_are_checked_however_they_come(site: Site, monkeypatch: pytest.
     site.post(made["id"], "cast/box/pictures", pictures=[file])
     monkeypatch.setattr("kinema.server.productions.planning.is_installed", lambda: False)
     assert "kinema[look]" in site.post(made["id"], "look", 400)["error"]["message"]
+
+
+def test_a_picture_that_is_gone_is_told_with_what_helps(site: Site) -> None:
+    file = upload(site)
+    script = pictured(file)
+    script["shots"] = [{**script["shots"][0], "first_frame": file}]
+    made = site.make(script=script, stop_after="script")
+    assert not any("is not here" in line.get("why", "") for line in packed_log(site, made["id"]))
+    site.client.delete(f"/v1/files/{file}")
+    site.services.uploads.forget(86400.0)
+    assert packed_log(site, made["id"])[-1]["why"].startswith(f"pictures/{file}.png is not here"), "no gap is hidden"
+    site.post(made["id"], "resume")
+    site.work()
+    message = site.get(made["id"])["error"]["message"]
+    assert f"the file {file} is gone" in message and "make a new production of the script with the new id in it" in message
 
 
 def test_a_deleted_production_leaves_its_film(site: Site) -> None:

@@ -111,6 +111,10 @@ def test_what_cannot_be_started_is_one_line(
         "--ray N starts all processes of a run; leave out --nproc and torchrun": [*given, "--nproc", "2"],
         "--ray goes with the recipe world or video, not with tiny": ["train", "tiny", "--ray", "2"],
     }
+    for option in ("--ray", "--nproc", "--accumulate", "--batch"):
+        for number in ("0", "-1"):
+            message = f"argument {option}: {number!r}: expected 1 or more; see kinema train --help"
+            cases[message] = ["train", "world", "--data", str(tmp_path), option, number]
     for message, argv in cases.items():
         assert main(argv) == 2
         assert capsys.readouterr().err == f"kinema: {message}\n"

@@ -70,6 +70,14 @@ def whole(text: str) -> int:
         raise argparse.ArgumentTypeError(f"{text!r}: expected a whole number") from None
 
 
+def positive(text: str) -> int:
+    """A whole number from 1 on."""
+    value = whole(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{text!r}: expected 1 or more")
+    return value
+
+
 def up_to(most: int) -> Callable[[str], int]:
     """A whole number from 1 to `most`."""
 

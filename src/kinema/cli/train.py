@@ -17,7 +17,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kinema.cli.options import add_device, number, seed, whole
+from kinema.cli.options import add_device, number, positive, seed, whole
 from kinema.errors import InputError
 
 if TYPE_CHECKING:
@@ -54,14 +54,14 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
         help="for video: latents along one side of a token; 1 draws small things, at four times the cost of 2 (default: 2)",
     )
     parser.add_argument(
-        "--batch", type=whole, help="for world and video: rows of a batch, all processes together (default: 6, 8)"
+        "--batch", type=positive, help="for world and video: rows of a batch, all processes together (default: 6, 8)"
     )
     parser.add_argument(
-        "--nproc", type=whole, metavar="N", help="for world and video: train in so many processes, one a GPU"
+        "--nproc", type=positive, metavar="N", help="for world and video: train in so many processes, one a GPU"
     )
     parser.add_argument(
         "--ray",
-        type=whole,
+        type=positive,
         metavar="N",
         help="for world and video: train in so many processes of the Ray cluster that RAY_ADDRESS names, or of one started here",
     )
@@ -70,7 +70,7 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
         help="replicate: each process holds all weights (the default); shard: a share of them; hybrid: a share of its machine's",
     )
     parser.add_argument(
-        "--accumulate", type=whole, metavar="N", help="pass each process's rows in so many parts, to save memory"
+        "--accumulate", type=positive, metavar="N", help="pass each process's rows in so many parts, to save memory"
     )
     parser.add_argument(
         "--seed", type=seed, help="for world and video: of the weights' beginning and of the noise (default: 0)"

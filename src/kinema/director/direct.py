@@ -112,7 +112,13 @@ class Director:
                         production, lambda shot: self.engine_of(shot).capabilities, most=workers, making=processes.making
                     )
                     for shot, plan in steps:
-                        processes.begin(self._order(shot, plan))
+                        order = self._order(shot, plan)
+                        try:
+                            processes.begin(order)
+                        except KinemaError as error:
+                            self._log_error(order, error)
+                            errors[shot.id] = error
+                            break
                 if not processes.making:
                     break
                 order, made = processes.wait()

@@ -47,12 +47,7 @@ class Production(ProductionRecord):
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.listeners: list[Callable[[dict[str, Any]], None]] = []
-        script = read_script(_text(folder / SCRIPT))
-        try:
-            state = _checked_state(parse_json(_text(folder / STATE)))
-        except ValueError as error:
-            raise InputError(f"{folder / STATE} cannot be read ({error}); put the file back") from None
-        super().__init__(script, state)
+        super().__init__(*_read(folder))
 
     @staticmethod
     def create(folder: Path, script: Script, model: str, notes: tuple[str, ...] = ()) -> Production:
@@ -71,17 +66,23 @@ class Production(ProductionRecord):
             InputError: The folder holds a production already, or another script.
             OutputError: It cannot be written to.
         """
+        there = f"{folder} holds a production; go on with: kinema direct resume {folder}"
         if (folder / STATE).exists():
-            raise InputError(f"{folder} holds a production; go on with: kinema direct resume {folder}")
+            raise InputError(there)
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise OutputError(f"{folder} cannot be made: {error.strerror or error}") from None
-        if os.path.lexists(folder / SCRIPT) and _text(folder / SCRIPT) != script.to_json():
-            raise InputError(f"{folder} holds a {SCRIPT} that is of no production: give another --folder, or move that file")
-        write_text(folder / SCRIPT, script.to_json(), force=True)
-        state = {"format": FORMAT, "model": model, "shots": {}}
-        write_text(folder / STATE, json.dumps(state, indent=1), force=True)
+        with locked(folder, "director", "folder"):
+            if (folder / STATE).exists():
+                raise InputError(there)
+            if os.path.lexists(folder / SCRIPT) and _text(folder / SCRIPT) != script.to_json():
+                raise InputError(
+                    f"{folder} holds a {SCRIPT} that is of no production: give another --folder, or move that file"
+                )
+            write_text(folder / SCRIPT, script.to_json(), force=True)
+            state = {"format": FORMAT, "model": model, "shots": {}}
+            write_text(folder / STATE, json.dumps(state, indent=1), force=True)
         production = Production(folder)
         production.log("planned", why=f"{len(script.shots)} shots, {script.seconds:g} s")
         for note in notes:
@@ -97,9 +98,11 @@ class Production(ProductionRecord):
 
     @contextmanager
     def writing(self) -> Iterator[None]:
-        """Hold the lock of the folder, so that one process at a time films; remove what a killed one left half-written, and open
-        shots again that were changed in the script. InputError: another one holds it."""
+        """Hold the lock of the folder, so that one process at a time films; read script and decisions anew, which another one may
+        have changed since the folder was opened; remove what a killed one left half-written, and open shots again that were
+        changed in the script. InputError: another one holds it."""
         with locked(self.folder, "director", "folder"):
+            self.script, self._state = _read(self.folder)
             for path in self.folder.rglob(".kinema-*.tmp*"):
                 path.unlink(missing_ok=True)
             self.reopen_changed()
@@ -187,6 +190,15 @@ class Production(ProductionRecord):
             except ValueError:
                 continue
         return lines
+
+
+def _read(folder: Path) -> tuple[Script, dict[str, Any]]:
+    """The script and the state of a production's folder."""
+    script = read_script(_text(folder / SCRIPT))
+    try:
+        return script, _checked_state(parse_json(_text(folder / STATE)))
+    except ValueError as error:
+        raise InputError(f"{folder / STATE} cannot be read ({error}); put the file back") from None
 
 
 def _checked_state(state: Any) -> dict[str, Any]:

@@ -88,14 +88,18 @@ class TakeProcesses:
         return [slot.order.shot.id for slot in self._slots if slot.order is not None]
 
     def begin(self, order: TakeOrder) -> None:
-        """Begin to make a take. There are at most `count` at a time."""
+        """Begin to make a take. There are at most `count` at a time. InputError, EngineError: no process can be started for it."""
         slot = next((slot for slot in self._slots if slot.order is None), None)
         if slot is None:
             assert len(self._slots) < self.count
             slot = _Slot()
             self._slots.append(slot)
         slot.order, slot.deaths = order, 0
-        self._send(slot)
+        try:
+            self._send(slot)
+        except KinemaError:
+            slot.order = None
+            raise
 
     def wait(self) -> tuple[TakeOrder, Path | CheckedTake | KinemaError]:
         """Wait for what comes next of the takes that are being made.
@@ -144,24 +148,34 @@ class TakeProcesses:
             slot.pipe.send(slot.order)
 
     def _start(self, slot: _Slot) -> None:
+        """Start a process, and send it what it films with: through the pipe, which breaks if the process is killed meanwhile, and
+        not as an argument, on which `Process.start` would wait for ever."""
         self._end(slot, wait_s=0.0)
-        context = multiprocessing.get_context("spawn")
-        slot.pipe, theirs = context.Pipe()
-        threads = max(torch.get_num_threads() // self.count, 1)
-        maker = replace(self.maker, engine_of=_unopened)
-        slot.process = context.Process(
-            target=make_takes, args=(theirs, maker, self.open_engine, threads), name=f"kinema-take-{len(self._slots)}"
-        )
         try:
-            with _interrupts_blocked():
-                slot.process.start()
+            tools = pickle.dumps((replace(self.maker, engine_of=_unopened), self.open_engine))
         except (AttributeError, TypeError, pickle.PicklingError) as error:
-            slot.process = None
             raise InputError(
                 f"another process cannot be given what films ({error}): expected functions of a module"
             ) from None
-        finally:
-            theirs.close()
+        context = multiprocessing.get_context("spawn")
+        threads = max(torch.get_num_threads() // self.count, 1)
+        try:
+            slot.pipe, theirs = context.Pipe()
+            process = context.Process(target=make_takes, args=(theirs, threads), name=f"kinema-take-{len(self._slots)}")
+            try:
+                with _interrupts_blocked():
+                    process.start()
+            finally:
+                theirs.close()
+        except OSError as error:
+            self._end(slot, wait_s=0.0)
+            raise EngineError(
+                f"no process can be started for another take: {error.strerror or error}; give fewer --workers",
+                "engine_crashed",
+            ) from None
+        slot.process = process
+        with contextlib.suppress(OSError):  # it has ended, which `wait` notices
+            slot.pipe.send_bytes(tools)
 
     def _died(self, slot: _Slot, order: TakeOrder) -> EngineError | None:
         """Make a take again whose process was killed. Returns why, if it is not made again."""
@@ -171,7 +185,10 @@ class TakeProcesses:
         self._end(slot, wait_s=0.0)
         slot.deaths += 1
         if code is not None and code < 0 and slot.deaths < MOST_DEATHS:
-            self._send(slot)
+            try:
+                self._send(slot)
+            except EngineError as error:
+                return error
             return None
         how = f"with status {code}" if code is None or code >= 0 else f"by signal {-code}, {slot.deaths} times"
         advice = "; the system does so when memory runs out: give fewer --workers" if code == -signal.SIGKILL else ""
@@ -205,18 +222,20 @@ def _unopened(shot: Shot) -> Engine:
     raise AssertionError(f"{shot.id}: engines are opened in the process that films")
 
 
-def make_takes(pipe: Connection, maker: TakeMaker, open_engine: OpenEngine, threads: int) -> None:
+def make_takes(pipe: Connection, threads: int) -> None:
     """What a process does: it makes the takes that come through the pipe, until that is closed.
 
     Args:
-        pipe: Orders come through it; films, checks, errors and progress go back.
-        maker: What makes takes.
-        open_engine: From a model's name to its engine.
+        pipe: The maker and what opens engines come through it, pickled, then orders; films, checks, errors and progress go back.
         threads: With how many torch computes.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     torch.set_num_threads(threads)
+    try:
+        maker, open_engine = pickle.loads(pipe.recv_bytes())
+    except EOFError:
+        return
     engines: dict[str, Engine] = {}
 
     def engine_of(shot: Shot) -> Engine:

@@ -51,14 +51,14 @@ REWIND_FRAMES = 64
 
 
 NO_STATE = (
-    "this recorded world has no state of things, so nothing in it can be asked, changed in words or moved: act in it, rewind or"
-    " branch it; a recording with entities (kinema record --entities) can be asked for them"
+    "this recorded world has no state of things: act in it, rewind or branch it; where its recording has entities"
+    " (kinema record --entities), they can be asked for and changed in words"
 )
 
 NO_CHANGE = "this recorded world was trained before worlds could be changed: train it again on the same recording"
 
-LEAST_SPREAD = 1e-3
-"""The spread that a number has which never changed (`kinema.training.recordings`)."""
+ALWAYS = 1.001e-3
+"""A number of up to this spread never changed: the least is 1e-3 as a float32 (`kinema.training.recordings`)."""
 FURTHEST = 5.0
 """How far from the mean of a recording a number may be set, in units of its spread; training clips what is further."""
 
@@ -357,9 +357,9 @@ class RecordedWorld(RecordedVectorEnv):
         for name, value in changes.items():
             column = scales["names"].index(name)
             mean, spread = float(scales["mean"][column]), float(scales["std"][column])
-            if spread <= LEAST_SPREAD and value != mean:
-                raise InputError(f"{name} was always {mean:.4g} in the recording, so nothing else has been learned")
             if abs(value - mean) > FURTHEST * spread:
+                if spread <= ALWAYS:
+                    raise InputError(f"{name} was always {mean:.4g} in the recording, so nothing else has been learned")
                 low, high = mean - FURTHEST * spread, mean + FURTHEST * spread
                 raise InputError(f"{name} {value:g} is far from all that was recorded; expected {low:.4g} to {high:.4g}")
             shift[columns.index(column)] = (value - numbers[name]) / spread

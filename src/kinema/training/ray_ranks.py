@@ -22,8 +22,11 @@ def launch_ray_ranks(count: int, work: Callable[[str], None], device: str, out: 
 
     device: "auto" takes GPUs where the cluster has enough of them. out: folder of the run, on storage that all machines share.
 
-    KinemaError: the one that a rank has raised, unless it is of a lost rank. EngineError: ranks died more than `RESTARTS` times.
+    InputError: count is below 1. KinemaError: the one that a rank has raised, unless it is of a lost rank. EngineError: ranks died
+    more than `RESTARTS` times.
     """
+    if count < 1:
+        raise InputError(f"{count} ranks: expected 1 or more")
     with ray_cluster(count) as ray:
         from ray import train
         from ray.train.torch import TorchConfig, TorchTrainer

@@ -47,7 +47,7 @@ UNFILMED_CAMERA = ("follow", "tilt up", "tilt down")
 @dataclass(frozen=True, kw_only=True)
 class FilmEstimate:
     """What a script costs to film. seconds: of this machine for one take of each shot, by `kinema models check`; None: not
-    measured. most_takes: that its budget allows."""
+    measured. most_takes: that its budget allows, one for each shot at least."""
 
     film_s: float
     shots: int
@@ -141,7 +141,7 @@ def estimate_of(script: Script, capabilities: Capabilities) -> FilmEstimate:
         film_s=script.seconds,
         shots=len(script.shots),
         seconds=sum(known) if len(known) == len(times) else None,
-        most_takes=min(budget.takes or budget.per_shot * len(times), budget.per_shot * len(times)),
+        most_takes=min(max(budget.takes or budget.per_shot * len(times), len(times)), budget.per_shot * len(times)),
     )
 
 

@@ -44,6 +44,10 @@ def noted_cut_size(source: dict[str, Any], cuts: Sequence[Sequence[float]], note
     return size
 
 
+class GoneUploadError(InputError):
+    """An upload was deleted since a job that needs it was accepted."""
+
+
 class Sources:
     """Loads what jobs are made from.
 
@@ -120,7 +124,7 @@ class Sources:
             except ApiError as error:
                 raise InputError(error.message) from None
             except FileNotFoundError:
-                raise InputError(f"the file {row.id} is gone; upload it again") from None
+                raise GoneUploadError(f"the file {row.id} is gone; upload it again") from None
             return self._stored(row.id, target)
 
     @staticmethod
@@ -128,4 +132,4 @@ class Sources:
         try:
             return load_clip(path)
         except (OSError, ValueError, KeyError):
-            raise InputError(f"the file {id} is gone; upload it again") from None
+            raise GoneUploadError(f"the file {id} is gone; upload it again") from None

@@ -62,10 +62,11 @@ def production_files(
         frames_of: Length of a video.
     """
     script, pictures = _with_files(production.script)
+    lacking = [name for id, name in pictures.items() if not picture_of(id).is_file()]
     files = {
         SCRIPT: script.to_json(),
         STATE: json.dumps({"format": FORMAT, **_state_for(production, script)}, indent=1),
-        LOG: "".join(json.dumps(_line(row), ensure_ascii=False) + "\n" for row in lines),
+        LOG: "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in [*map(_line, lines), *map(_lacking, lacking)]),
     }
     if production.edit is not None:
         for format in TEXTS:
@@ -130,6 +131,16 @@ def _line(row: Row[Any]) -> dict[str, Any]:
     at = datetime.fromtimestamp(row.at, UTC).isoformat(timespec="seconds")
     more = {name: value for name in ("shot", "take", "why") if (value := getattr(row, name))}
     return {"at": at, "what": row.what, **more}
+
+
+def _lacking(name: str) -> dict[str, Any]:
+    """What the log says of a picture that the zip lacks."""
+    at = datetime.now(UTC).isoformat(timespec="seconds")
+    return {
+        "at": at,
+        "what": "noted",
+        "why": f"{name} is not here: the upload was deleted, or its time was over; put one there",
+    }
 
 
 def _held(content: bytes) -> BinaryIO:

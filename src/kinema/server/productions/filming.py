@@ -16,7 +16,7 @@ from kinema.inference.pipeline import Progress
 from kinema.media import Clip
 from kinema.server.jobs.leases import Claim
 from kinema.server.jobs.publish import VIDEO
-from kinema.server.jobs.sources import Sources
+from kinema.server.jobs.sources import GoneUploadError, Sources
 from kinema.server.productions.productions import Productions
 from kinema.server.productions.stored import StoredProduction
 from kinema.server.storage.job_rows import CUT
@@ -50,7 +50,7 @@ class ProductionJobs:
         shot = script.shots[script.index_of(request["shot"])]
         before = handover_of(self.sources.clip(request["before"])) if request["goes_on"] else None
         names = {"image": shot.first_frame, "last": shot.last_frame}
-        pictures = {name: self.sources.clip(request[field]) for field, name in names.items() if name and request.get(field)}
+        pictures = {name: self._picture(request[field]) for field, name in names.items() if name and request.get(field)}
         self._looks(claim, script, shot)  # what it will be compared with is there
         plan = TakePlan(**request["plan"])
         return film_take(engine, script, shot, plan, before=before, pictures=pictures, progress=progress)
@@ -75,9 +75,16 @@ class ProductionJobs:
         if not references:
             return None
         self._encoder = self._encoder or LookEncoder()
-        pictures = {one["file"]: self.sources.clip(one) for one in references}
+        pictures = {one["file"]: self._picture(one) for one in references}
         seen = script.model_copy(update={"cast": tuple(script.member(id) for id in shot.cast)})
         return LookChecks(seen, pictures=pictures, encoder=self._encoder)
+
+    def _picture(self, reference: dict[str, str]) -> Clip:
+        """A picture that the script names. InputError: it is gone; another upload has an id that the script does not know."""
+        try:
+            return self.sources.clip(reference)
+        except GoneUploadError as error:
+            raise InputError(f"{error}, and make a new production of the script with the new id in it") from None
 
     def _load(self, claim: Claim) -> StoredProduction:
         """The production of a job, whose takes can be opened."""
