@@ -245,14 +245,17 @@ def test_a_film_cut_off_for_good_fails_in_one_line(there: StandIn, film: bytes) 
     assert there.seen.count("content") == upstream.FETCHES and len(there.posts) == 1
 
 
-def test_nobody_there(there: StandIn, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Refused at the start: waited for, then one line; nothing counts as asked for."""
+def test_nobody_there(
+    there: StandIn, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Refused at the start: waited for, which the log says once, then one line; nothing counts as asked for."""
     monkeypatch.setattr(upstream, "PATIENCE_S", 0.3)
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         address = f"http://127.0.0.1:{probe.getsockname()[1]}"
     engine = UpstreamEngine(ModelEntry(name="far", source=address), ledger=Ledger(FolderRecords(tmp_path), TOKEN))
     assert "no connection" in str(refused(engine))
+    assert [record.message.count("it is asked again for") for record in caplog.records] == [1]
     assert not Ledger(FolderRecords(tmp_path), TOKEN).is_open
     assert len(engine_for(there, tmp_path).film(REQUEST)) == 1
 

@@ -238,6 +238,15 @@ def test_what_is_not_understood_is_said_and_changes_nothing(world: World, text: 
         world.edit("make the blue ball red")
 
 
+def test_what_is_no_text_is_said_so(world: World) -> None:
+    with pytest.raises(InputError, match="the question None is no text"):
+        world.ask(None)  # type: ignore[arg-type]
+    world.step()
+    for call in (world.edit, lambda cause: world.what_if(cause, since=1)):
+        with pytest.raises(InputError, match="NoneType 'None': expected text"):
+            call(None)  # type: ignore[arg-type]
+
+
 def test_another_parser_takes_the_place_of_the_grammar(model: Model, scene: MakeScene) -> None:
     def robotic(text: str, now: State) -> Change:
         return parse({"weg damit": "remove the ball"}[text], now)

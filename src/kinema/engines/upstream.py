@@ -8,6 +8,7 @@ worker that takes over after a crash goes on waiting for the same video. A video
 from __future__ import annotations
 
 import io
+import logging
 import math
 import tempfile
 import time
@@ -29,6 +30,8 @@ from kinema.errors import EngineError, InputError, MediaError
 from kinema.inference.limits import Size, parse_size
 from kinema.inference.pipeline import Progress
 from kinema.media import Clip
+
+log = logging.getLogger(__name__)
 
 POLL_S, POLL_MOST_S = 0.5, 5.0
 PATIENCE_S = 600.0
@@ -269,6 +272,9 @@ class UpstreamEngine:
         if wait_s is None:
             wish = f"; it asks to wait {answer.wait_s:g} s" if answer.wait_s else ""
             raise self._error(f"the other server does not help: {answer.problem}{wish}")
+        if not (patience.is_logged or is_away or answer.reached):
+            log.warning("%s: %s; it is asked again for %.0f minutes", self.entry.name, answer.problem, PATIENCE_S / 60)
+            patience.is_logged = True
         _sleep(wait_s, tick)
 
 
@@ -298,6 +304,8 @@ class _Patience:
     def __init__(self) -> None:
         self._begun = time.monotonic()
         self._pause = POLL_S
+        self.is_logged = False
+        """Whether the log says that the server is asked again."""
 
     def next_wait(self, asked_s: float, most_s: float) -> float | None:
         """Seconds to wait, at least those that the server asks for; None once it was asked for `most_s` seconds."""

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 
 from kinema.errors import InputError, excerpt
 from kinema.simulation.questions import Answer
+from kinema.simulation.references import check_is_text
 
 Entities = Mapping[str, Mapping[str, float]]
 """Entity -> field -> number."""
@@ -84,6 +85,7 @@ def change_from_text(text: str, entities: Entities) -> dict[str, float]:
     Raises:
         InputError: The change is not understood, or names an entity or a field that there is not.
     """
+    check_is_text(text)
     plain = re.sub(r"[!.]+\s*$", "", " ".join(text.replace("’", "'").split()))
     if (
         match := re.fullmatch(rf"set (?:the )?(.+?)(?:'s |\.| )(\w+) (?:to|=) ({_NUMBER})", plain, re.IGNORECASE)

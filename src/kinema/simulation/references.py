@@ -17,8 +17,15 @@ NOT_OF_A_THING = frozenset({
 ANY = ("thing", "things", "one", "ones", "object", "objects", "entity", "entities", "it")
 
 
+def check_is_text(value: object) -> None:
+    """InputError: no text."""
+    if not isinstance(value, str):
+        raise InputError(f"{type(value).__name__} {str(value)[:40]!r}: expected text")
+
+
 def plain(text: str) -> str:
-    """Lower case, one space, no punctuation."""
+    """Lower case, one space, no punctuation. InputError: no text."""
+    check_is_text(text)
     words = re.sub(r"[^a-z0-9.,+\- ]", " ", text.lower().replace("grey", "gray"))
     return " ".join(re.sub(r"[.,](?!\d)", " ", words).split())
 
