@@ -15,6 +15,7 @@ from kinema.cli import direct
 from kinema.cli.main import main
 from kinema.director.production import Production
 from kinema.director.script import script_from
+from kinema.errors import EngineError
 from kinema.media import Clip
 
 
@@ -162,3 +163,15 @@ def open_for_device(model: str, *, device: str) -> PlainEngine:
 def test_the_command_that_goes_on_names_the_film(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["direct", "A man walks.", "-o", "a.mp4", "--until", "shots", "--unsigned"]) == 0
     assert "then: kinema direct resume a.production -o a.mp4" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), EngineError("the model's process crashed", "engine_crashed")])
+def test_what_stops_it_says_how_to_go_on(
+    here: Path, films: PlainEngine, capsys: pytest.CaptureFixture[str], error: BaseException, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def film(*request: object, **more: object) -> list[Clip]:
+        raise error
+
+    monkeypatch.setattr(films, "film", film)
+    assert main(["direct", "A man walks.", "-o", "a.mp4", "--unsigned"]) != 0
+    assert "what was filmed stays; go on with: kinema direct resume a.production -o a.mp4" in capsys.readouterr().err

@@ -8,13 +8,15 @@ import json
 import os
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kinema.cli.direct_checks import FILM, check_effects, check_targets
 from kinema.cli.options import add_device, engine_from, number, progress_bar, seed, up_to, words
-from kinema.errors import InputError, KinemaError
+from kinema.errors import EngineError, InputError, KinemaError
 
 if TYPE_CHECKING:
     from kinema.director.checking.looks import LookChecks
@@ -258,7 +260,7 @@ def _film(
 
     identity = None if arguments.unsigned else _identity()
     begun = time.perf_counter()
-    with production.writing():
+    with production.writing(), _saying_how_to_go_on(_resume_words(arguments, production)):
         with progress_bar() as progress:
             director = Director(
                 production,
@@ -291,6 +293,16 @@ def _open_engine(model: str, *, device: str) -> Engine:
     from kinema.engines.native import engine_for
 
     return engine_for(model, device=device)
+
+
+@contextmanager
+def _saying_how_to_go_on(command: str) -> Iterator[None]:
+    """Where filming is stopped or an engine fails, say with which command it goes on."""
+    try:
+        yield
+    except (KeyboardInterrupt, EngineError):
+        print(f"what was filmed stays; go on with: {command}", file=sys.stderr)
+        raise
 
 
 def _resume_words(arguments: argparse.Namespace, production: Production) -> str:
