@@ -85,12 +85,12 @@ def test_a_change_holds_and_the_world_goes_on_from_it(world: Path, tmp_path: Pat
         one.go(1)
     other, before, x = changed.branch(), changed.frame, changed.entities["cart"]["x"]
     angle = changed.entities["pole"]["angle"]
-    assert changed.edit("set the cart's x to 0.25") == f"cart.x {x:.4g} -> 0.25"
-    assert changed.entities["cart"]["x"] == pytest.approx(0.25, abs=1e-5)
+    assert changed.edit("set the cart's x to 0.15") == f"cart.x {x:.4g} -> 0.15"
+    assert changed.entities["cart"]["x"] == pytest.approx(0.15, abs=1e-5)
     assert changed.entities["pole"]["angle"] == pytest.approx(angle, abs=1e-5), "what is not named stays"
     assert not np.array_equal(changed.frame, before) and np.array_equal(other.frame, before)
     again = other.branch()
-    again.edit("set the cart's x to 0.25")
+    again.edit("set the cart's x to 0.15")
     assert np.array_equal(again.frame, changed.frame)
     assert changed.time_s == plain.time_s and changed.past_frames == 0
     path = changed.save(tmp_path / "w.world")
@@ -106,7 +106,7 @@ def test_earlier_frames_are_shifted_alike_so_that_what_moves_goes_on_moving(worl
         one.go(action)
     frames = one.model.config.network.context
     xs = [float(state.tracks["sensors"][0, 4]) for state in one._frame_states[-frames:]]
-    one.edit("set cart.x to 0.2")
+    one.edit("set cart.x to 0.15")
     after = [float(state.tracks["sensors"][0, 4]) for state in one._frame_states]
     assert len(after) == frames
     np.testing.assert_allclose(np.diff(after), np.diff(xs), atol=1e-4)
@@ -128,7 +128,12 @@ def test_what_cannot_be_changed_is_said_in_one_line(world: Path) -> None:
     assert np.array_equal(one.frame, before)
     scales = (model.config.world or {})["sensors"]
     column = scales["names"].index("cart.x")
+    span, most = scales["std"][column], scales["most"][column]
+    one.edit(f"set the cart's x to {most + 0.4 * span:.6f}")
+    with pytest.raises(InputError, match="is far from all that was recorded"):
+        one.edit(f"set the cart's x to {most + 0.6 * span:.6f}")
     scales["mean"][column], scales["std"][column] = 0.1, float(np.float32(1e-3))
+    scales["least"][column] = scales["most"][column] = 0.1
     with pytest.raises(InputError, match=r"^cart\.x was always 0\.1 in the recording, so nothing else has been learned$"):
         one.edit("set the cart's x to 0.2")
     known = {name: numbers for name, numbers in model.config.network.known.items() if name != WANTED}

@@ -60,7 +60,10 @@ NO_CHANGE = "this recorded world was trained before worlds could be changed: tra
 ALWAYS = 1.001e-3
 """A number of up to this spread never changed: the least is 1e-3 as a float32 (`kinema.training.recordings`)."""
 FURTHEST = 5.0
-"""How far from the mean of a recording a number may be set, in units of its spread; training clips what is further."""
+"""How far from the mean of a recording a number may be set, in units of its spread; training clips what is further. Worlds know the
+least and the most of the recording too, but for those from before."""
+BEYOND = 0.5
+"""By how much a number may be beyond those, in units of its spread."""
 
 _loaded: dict[tuple[str, torch.device], DiTModel] = {}
 _beginnings: WeakKeyDictionary[DiTModel, Tracks] = WeakKeyDictionary()
@@ -357,10 +360,13 @@ class RecordedWorld(RecordedVectorEnv):
         for name, value in changes.items():
             column = scales["names"].index(name)
             mean, spread = float(scales["mean"][column]), float(scales["std"][column])
-            if abs(value - mean) > FURTHEST * spread:
+            low, high = mean - FURTHEST * spread, mean + FURTHEST * spread
+            if "least" in scales:
+                low = max(low, float(scales["least"][column]) - BEYOND * spread)
+                high = min(high, float(scales["most"][column]) + BEYOND * spread)
+            if not low <= value <= high:
                 if spread <= ALWAYS:
                     raise InputError(f"{name} was always {mean:.4g} in the recording, so nothing else has been learned")
-                low, high = mean - FURTHEST * spread, mean + FURTHEST * spread
                 raise InputError(f"{name} {value:g} is far from all that was recorded; expected {low:.4g} to {high:.4g}")
             shift[columns.index(column)] = (value - numbers[name]) / spread
         states, painted = self._frame_states, []

@@ -84,6 +84,8 @@ def config_for(data: Dataset, recordings: Recordings, recipe: WorldRecipe, name:
             "sensors": {
                 "mean": recordings.mean.tolist(),
                 "std": recordings.std.tolist(),
+                "least": recordings.least.tolist(),
+                "most": recordings.most.tolist(),
                 "names": list(data.sensor_names),
             },
             "tasks": recordings.tasks,

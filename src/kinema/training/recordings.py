@@ -156,6 +156,7 @@ class Recordings:
         every = np.concatenate(recorded)
         self.mean = every.mean(0) if every.size else every[:0].sum(0)
         self.std = np.maximum(every.std(0), 1e-3) if every.size else self.mean
+        self.least, self.most = (every.min(0), every.max(0)) if every.size else (self.mean, self.mean)
         if sensors is not None:
             if len(sensors["mean"]) != len(self.mean):
                 raise InputError(f"{data.folder} has {len(self.mean)} numbers a frame, the world {len(sensors['mean'])}")
