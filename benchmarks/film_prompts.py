@@ -11,7 +11,6 @@ texts.
 from __future__ import annotations
 
 import argparse
-import sys
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
@@ -20,20 +19,16 @@ import numpy as np
 import torch
 from benchmarks.autoencoder import machine
 from benchmarks.first_light import ROOT
-from benchmarks.scaling import FIRST_TRIAL, FPS, SIDE, TRIALS, episode_of, film_of, judged
+from benchmarks.scaling import FIRST_TRIAL, STEPS, TRIALS, episode_of, film_of, films_of, judged
 
-from kinema.autoencoder import load_autoencoder, to_uint8
-from kinema.inference.dit_films import fill_frames
+from kinema.autoencoder import load_autoencoder
 from kinema.media.contact_sheet import contact_sheet
 from kinema.models.dit_model import DiTModel, DiTModelConfig
 from kinema.models.hub import weights_folder
-from kinema.playground.episode import Episode
 from kinema.training.dit_trainer import DiTTrainer, recipe_of_run
 from kinema.training.film_lesson import FilmRecipe
 from kinema.training.sharded_checkpoint import load_run
 from kinema.types import Frames
-
-STEPS = 16
 
 
 class NoLesson:
@@ -50,27 +45,6 @@ def model_of(run: Path) -> tuple[DiTModel, int, float]:
     trainer = DiTTrainer(recipe, config, NoLesson(), run, steps=1)
     trainer.load(state)
     return trainer.finished(load_autoencoder(weights_folder() / recipe.autoencoder)), trainer.step, trainer.elapsed_s / 60
-
-
-def films_of(model: DiTModel, trials: list[Episode], frames: int, guidance: float) -> list[Frames]:
-    """Films of so many frames of the captions."""
-    films = []
-    for seed, episode in enumerate(trials):
-        latents = torch.zeros(1, frames, model.config.network.channels, SIDE // 8, SIDE // 8)
-        made = fill_frames(
-            model,
-            latents,
-            torch.ones(1, frames),
-            prompt=episode.captions.short,
-            seed=seed,
-            fps=FPS,
-            steps=STEPS,
-            guidance=guidance,
-        )
-        with torch.inference_mode():
-            films.append(to_uint8(model.autoencoder.decode(made))[0])
-        sys.stderr.write(f"\r\033[Kfilm {seed + 1} of {len(trials)}, {frames} frames")
-    return films
 
 
 def main() -> int:
@@ -90,7 +64,7 @@ def main() -> int:
     for run in given.runs:
         model, steps, minutes = model_of(run)
         for kind, frames in (("pictures", 1), ("films", model.config.frames)):
-            films = films_of(model, trials, frames, given.guidance)
+            films = films_of(model, trials, frames=frames, guidance=given.guidance)
             row = [model.config.name, f"{minutes:.0f}", f"{steps:,}", kind, *judged(films, trials)]
             lines.append(f"| {' | '.join(row)} |")
             print(lines[-1], flush=True)

@@ -268,15 +268,23 @@ def judged(films: list[Frames], trials: list[Episode]) -> list[str]:
     return [interval(values) for values in (rights, *(list(column) for column in zip(*parts, strict=True)))]
 
 
-def films_of(model: DiTModel, trials: list[Episode]) -> list[Frames]:
-    """Films of the captions."""
-    films = []
+def films_of(
+    model: DiTModel, trials: list[Episode], *, frames: int | None = None, guidance: float = GUIDANCE
+) -> list[Frames]:
+    """Films of the captions, of so many frames (None: the model's usual)."""
+    films, count = [], frames or model.config.frames
     for seed, episode in enumerate(trials):
-        latents = torch.zeros(1, model.config.frames, model.config.network.channels, SIDE // 8, SIDE // 8)
+        latents = torch.zeros(1, count, model.config.network.channels, SIDE // 8, SIDE // 8)
         made = fill_frames(
-            model, latents, torch.ones(1, model.config.frames), prompt=episode.captions.short, seed=seed, fps=FPS, steps=STEPS,
-            guidance=GUIDANCE,
-        )  # fmt: skip
+            model,
+            latents,
+            torch.ones(1, count),
+            prompt=episode.captions.short,
+            seed=seed,
+            fps=FPS,
+            steps=STEPS,
+            guidance=guidance,
+        )
         with torch.inference_mode():
             films.append(to_uint8(model.autoencoder.decode(made))[0])
     return films
