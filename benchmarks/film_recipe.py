@@ -25,7 +25,7 @@ import numpy as np
 import torch
 from benchmarks.autoencoder import machine
 from benchmarks.first_light import ROOT
-from benchmarks.scaling import FIRST_TRIAL, TRIALS, episode_of, film_of, films_of, judged, open_cache, parameters_of
+from benchmarks.scaling import FIRST_TRIAL, episode_of, film_of, films_of, judged, open_cache, parameters_of
 from torch import Tensor
 
 from kinema.autoencoder import load_autoencoder
@@ -42,8 +42,8 @@ from kinema.training.flops import dit_flops
 from kinema.types import Frames
 
 LEVELS = (0.8, 0.9, 0.95, 1.0)
-BATCHES = 16
-"""Held-out batches that errors are means of."""
+BATCHES, TRIALS = 16, 24
+"""Held-out batches that errors are means of, and captions that are filmed."""
 
 
 @dataclass(frozen=True, kw_only=True)
