@@ -160,6 +160,8 @@ def test_a_film_without_its_checks_is_checked_and_not_filmed_again(plain: PlainE
     Director(again, plain).film_all()
     assert len(plain.films) == 3 and digests(folder) == before and again.used("s3") == 1
     assert all(isinstance(line, dict) for line in again.lines())
+    accepted = [line["shot"] for line in again.lines() if line["what"] == "accepted"]
+    assert accepted == ["s1", "s2", "s3"], "a decision that was logged before the crash is not logged twice"
 
 
 def test_an_engine_that_fails_loses_nothing(plain: PlainEngine, folder: Path) -> None:
@@ -174,6 +176,20 @@ def test_an_engine_that_fails_loses_nothing(plain: PlainEngine, folder: Path) ->
         Director(production, Failing()).film_all()
     Director(Production.open(folder), plain).film_all()
     assert len(plain.films) == 2 and Production.open(folder).used("s3") == 1
+
+
+def test_decisions_that_change_are_logged_each_time(plain: PlainEngine, folder: Path) -> None:
+    production = Production.create(folder, script(), "plain")
+    with production.writing():
+        Director(production, plain).film_all()
+        production.retake("s3")
+        Director(production, plain).film_all()
+        for number in (1, 2, 2, 1):
+            production.use("s3", number, "asked for")
+    asked_for = [
+        line["take"] for line in production.lines() if line.get("why") == "asked for" and line["what"] == "accepted"
+    ]
+    assert asked_for == [1, 2, 1]
 
 
 def test_one_director_at_a_time(plain: PlainEngine, folder: Path) -> None:

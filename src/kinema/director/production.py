@@ -31,6 +31,8 @@ from kinema.types import parse_json
 
 FORMAT = 1
 SCRIPT, STATE, LOG = "script.json", "production.json", "log.jsonl"
+DECIDED = ("refused", "accepted")
+"""Lines of the log that say which take of a shot is used, and why no other one."""
 
 
 class Production(ProductionRecord):
@@ -167,9 +169,12 @@ class Production(ProductionRecord):
     # -- log -------------------------------------------------------------------------------------------------------------
 
     def log(self, what: str, shot: str = "", take: int | None = None, why: str = "") -> None:
-        """Add a line to the log, and wait until it is on disk."""
+        """Add a line to the log, and wait until it is on disk. A decision that was logged before a crash, and is made again now, is
+        not logged twice."""
         line: dict[str, Any] = {"at": datetime.now(UTC).isoformat(timespec="seconds"), "what": what}
         line |= {name: value for name, value in (("shot", shot), ("take", take), ("why", why)) if value}
+        if what in DECIDED and self._is_logged(line):
+            return
         try:
             with (self.folder / LOG).open("a", encoding="utf-8") as file:
                 file.write(json.dumps(line, ensure_ascii=False) + "\n")
@@ -179,6 +184,16 @@ class Production(ProductionRecord):
             raise OutputError(f"{self.folder / LOG} could not be written: {error.strerror or error}") from None
         for listen in self.listeners:
             listen(line)
+
+    def _is_logged(self, line: dict[str, Any]) -> bool:
+        """Whether a decision about a shot stands in the log since anything else happened to the shot."""
+        for earlier in reversed(self.lines()):
+            if earlier.get("shot") == line["shot"]:
+                if {**earlier, "at": line["at"]} == line:
+                    return True
+                if earlier.get("what") != "refused":
+                    return False
+        return False
 
     def lines(self) -> list[dict[str, Any]]:
         """The log. A last line that a crash cut off is left out."""

@@ -118,8 +118,8 @@ class ProductionRecord(ABC):
         """Use a take. InputError: there is no such take."""
         if not 1 <= number <= len(self.takes(shot)):
             raise InputError(f"shot {shot!r} has no take {number}: expected 1 to {len(self.takes(shot))}")
-        self._set(shot, used=number, digest=self.digest_of(shot))
         self.log("accepted", shot, number, why)
+        self._set(shot, used=number, digest=self.digest_of(shot))
 
     def lock(self, shot: str, *, is_locked: bool = True) -> None:
         """Keep a shot as it is, or let it be filmed again. InputError: it is not done."""
