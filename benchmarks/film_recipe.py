@@ -61,6 +61,7 @@ VARIANTS = {
     "clips alone": Variant(settings=NO_PICTURES),
     "clips alone, levels shifted by 2, a quarter of them 1": Variant(settings=NO_PICTURES | {"pure_share": 0.25}, shift=2.0),
     "tokens that do not know their place": Variant(settings={"places": False}),
+    "pictures for 40% of the run": Variant(settings={"pictures_first": 0.4}),
     "pictures for 80% of the run": Variant(settings={"pictures_first": 0.8}),
     "tokens of one latent": Variant(settings={"patch": 1}, shape=(64, 4, 4)),
 }

@@ -53,7 +53,7 @@ class FilmRecipe(DiTRecipe):
     """Share of the rows whose text is not heard."""
     pure_share: float = 0.1
     """Share of the rows that are noise alone."""
-    pictures_first: float = 0.4
+    pictures_first: float = 0.6
     """Share of the run, from its beginning, whose steps are of single pictures."""
     picture_share: float = 0.2
     """Share of the steps after those that are of single pictures."""
