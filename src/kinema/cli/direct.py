@@ -257,6 +257,7 @@ def _film(
     """Film, and cut what was filmed. overwrites: whether the film may be there already."""
     from kinema.director.delivery.film import deliver, pack_production
     from kinema.director.direct import Director
+    from kinema.director.script import number_of_shots
 
     identity = None if arguments.unsigned else _identity()
     begun = time.perf_counter()
@@ -280,7 +281,7 @@ def _film(
             return 0
         delivered = deliver(production, output, identity=identity, force=overwrites)
     made = f"made in {time.perf_counter() - begun:.1f} s"
-    print(f"{delivered.film}  {len(production.script.shots)} shots, {round(delivered.duration_s, 2):g} s, {made}")
+    print(f"{delivered.film}  {number_of_shots(len(production.script.shots))}, {round(delivered.duration_s, 2):g} s, {made}")
     for path in delivered.others:
         print(path)
     if arguments.zip is not None:

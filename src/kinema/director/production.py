@@ -24,7 +24,7 @@ from typing import Any
 from kinema.datasets.folder_lock import locked
 from kinema.director.record import ProductionRecord
 from kinema.director.retakes import TakeRecord
-from kinema.director.script import Script, read_script
+from kinema.director.script import Script, number_of_shots, read_script
 from kinema.errors import InputError, OutputError, excerpt
 from kinema.media.write import replace_file, write_text
 from kinema.types import parse_json
@@ -86,7 +86,7 @@ class Production(ProductionRecord):
             state = {"format": FORMAT, "model": model, "shots": {}}
             write_text(folder / STATE, json.dumps(state, indent=1), force=True)
         production = Production(folder)
-        production.log("planned", why=f"{len(script.shots)} shots, {script.seconds:g} s")
+        production.log("planned", why=f"{number_of_shots(len(script.shots))}, {script.seconds:g} s")
         for note in notes:
             production.log("noted", why=note)
         return production

@@ -269,6 +269,11 @@ def _own_errors(error: ValidationError) -> list[Any]:
     ]
 
 
+def number_of_shots(count: int) -> str:
+    """ "1 shot", "2 shots"."""
+    return "1 shot" if count == 1 else f"{count} shots"
+
+
 def _missing(id: str) -> Any:
     raise KeyError(id)
 

@@ -28,6 +28,7 @@ from kinema.director.script import (
     Script,
     Shot,
     errors_named,
+    number_of_shots,
 )
 from kinema.engines import Capabilities
 from kinema.errors import InputError, excerpt
@@ -58,7 +59,7 @@ class FilmEstimate:
         time = "not measured: `kinema models check` does it"
         if self.seconds is not None:
             time = f"about {self.seconds:.0f} s for one take each"
-        return f"{self.shots} shots, {self.film_s:g} s; time {time}; up to {self.most_takes} takes"
+        return f"{number_of_shots(self.shots)}, {self.film_s:g} s; time {time}; up to {self.most_takes} takes"
 
 
 @dataclass(frozen=True, kw_only=True)
