@@ -21,10 +21,12 @@ from __future__ import annotations
 import argparse
 import json
 import math
+import multiprocessing
 import sys
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import date
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -107,17 +109,23 @@ def film_of(episode: Episode) -> Frames:
     return render_scene(episode.scene, height=SIDE, width=SIDE)
 
 
+def write_film(folder: Path, seed: int) -> None:
+    """A true film of the Playground, and its text, which is written last."""
+    episode = episode_of(seed)
+    text = folder / f"clip-{seed:06d}.txt"
+    Clip(frames=film_of(episode), fps=FPS, caption=episode.captions.short).save(text.with_suffix(".mp4"), force=True)
+    text.write_text(episode.captions.short + "\n")
+
+
 def write_films(folder: Path, count: int) -> None:
     """True films of the Playground, a text beside each; what is there stays."""
     folder.mkdir(parents=True, exist_ok=True)
-    for seed in range(count):
-        text = folder / f"clip-{seed:06d}.txt"
-        if not text.exists():
-            episode = episode_of(seed)
-            clip = Clip(frames=film_of(episode), fps=FPS, caption=episode.captions.short)
-            clip.save(text.with_suffix(".mp4"), force=True)
-            text.write_text(episode.captions.short + "\n")
-        _show(f"film {seed + 1} of {count}")
+    missing = [seed for seed in range(count) if not (folder / f"clip-{seed:06d}.txt").exists()]
+    if not missing:
+        return
+    with multiprocessing.get_context("spawn").Pool(initializer=torch.set_num_threads, initargs=(1,)) as pool:
+        for done, _ in enumerate(pool.imap_unordered(partial(write_film, folder), missing, chunksize=20), 1):
+            _show(f"film {done} of {len(missing)}")
 
 
 def open_cache(out: Path, films: int) -> LatentCache:
@@ -340,8 +348,12 @@ def main() -> int:
     parser.add_argument("--steps", type=int, default=3000, help="of each run, eight clips each (default: 3000)")
     parser.add_argument("--trials", type=int, default=TRIALS, help=f"captions that are filmed (default: {TRIALS})")
     parser.add_argument("--out", type=Path, default=Path("out/scaling"), help="what exists there is used again")
+    parser.add_argument("--only-films", action="store_true", help="write the films and their texts, and stop")
     parser.add_argument("--write", action="store_true", help="write docs/measurements/scaling.md")
     given = parser.parse_args()
+    if given.only_films:
+        write_films(given.out / "films", given.films)
+        return 0
     cache = open_cache(given.out, given.films)
     runs = {size: Run(cache, given.out, size, shape, given.steps) for size, shape in SIZES.items()}
     for run in runs.values():
