@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from kinema.engines import FilmRequest
+from kinema.engines.diffusers import loading
 from kinema.engines.diffusers.engine import DiffusersEngine
 from kinema.engines.diffusers.offload import offload
 
@@ -27,9 +28,9 @@ def test_the_film_is_the_same(
         monkeypatch.setattr(torch.cpu, "mem_get_info", lambda *_: (1 << 34, 1 << 34), raising=False)
     engine = DiffusersEngine(engine_of(name).entry, device="cpu")
     placed: list[Any] = []
-    monkeypatch.setattr(engine, "_place", lambda pipeline: placed.append(offload(pipeline, way, torch.device("cpu"))))
-    (film,) = engine.film(REQUEST)
     (usual,) = engine_of(name).film(REQUEST)
+    monkeypatch.setattr(loading, "_put", lambda pipeline, *_: placed.append(offload(pipeline, way, torch.device("cpu"))))
+    (film,) = engine.film(REQUEST)
     assert placed == [None] and np.abs(film.frames.astype(int) - usual.frames).max() <= 1
     if way == "model":
         assert all(
