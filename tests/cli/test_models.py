@@ -68,6 +68,7 @@ def test_a_license_is_accepted_before_a_model_is_added(
     assert "copy" in entries()
 
 
+@pytest.mark.slow
 def test_checking_keeps_what_it_measured(wan: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Of the usual size or one like it; a much smaller film says nothing of it, and is not kept."""
     small = make_tiny("cogvideox", tmp_path / "small")

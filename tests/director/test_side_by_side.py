@@ -133,6 +133,7 @@ def test_what_opens_engines_is_a_function_of_a_module(folder: Path, plain: Plain
         Director(production, plain, open_engine=lambda model: plain).film_all(workers=2)  # type: ignore[arg-type,return-value]
 
 
+@pytest.mark.slow
 def test_an_error_keeps_the_takes_beside_it(folder: Path, tmp_path: Path, told: Callable[[str], None]) -> None:
     told("fails a square")
     with pytest.raises(EngineError, match="out of memory"):

@@ -114,6 +114,7 @@ def test_the_exported_live_step_is_that_of_python(model: Model, tmp_path: Path) 
     assert max(np.abs(a - b).max() for a, b in itertools.pairwise(seen)) > 5
 
 
+@pytest.mark.slow
 @EXPORTS
 def test_a_folder_of_a_live_world(model: Model, runtime: Path, tmp_path: Path) -> None:
     made = export_live_web(model, tmp_path / "page", runtime=runtime, texts=["a red ball", "a green robot"])
