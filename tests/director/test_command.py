@@ -175,3 +175,12 @@ def test_what_stops_it_says_how_to_go_on(
     monkeypatch.setattr(films, "film", film)
     assert main(["direct", "A man walks.", "-o", "a.mp4", "--unsigned"]) != 0
     assert "what was filmed stays; go on with: kinema direct resume a.production -o a.mp4" in capsys.readouterr().err
+
+
+def test_a_shot_whose_model_is_not_there_is_named_before_anything_is_made(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = {**DATA, "shots": [DATA["shots"][0], {**DATA["shots"][2], "model": "nope"}]}
+    (here / "s.json").write_text(json.dumps(data))
+    said = refused(capsys, "--script", "s.json", "-o", "a.mp4", "--unsigned")
+    assert 'shot "s3": ' in said and "nope" in said and not (here / "a.production").exists()

@@ -20,7 +20,8 @@ from kinema.director.filming.actors import check_actors, script_file
 from kinema.director.production import LOG, SCRIPT, STATE, Production
 from kinema.director.record import ProductionRecord
 from kinema.director.script import Script, Shot
-from kinema.errors import InputError, KinemaError, MediaError
+from kinema.engines.catalog import capabilities_named
+from kinema.errors import EngineError, InputError, KinemaError, MediaError, ModelError
 from kinema.media import Clip
 from kinema.media.frame_buffer import each, held
 from kinema.media.sound import Sound, joined_sound
@@ -51,8 +52,19 @@ def delivered_paths(film: Path, *, subtitled: bool) -> tuple[Path, ...]:
     return (film, *(film.with_suffix(ending) for ending in endings))
 
 
+def _check_model(shot: Shot) -> None:
+    """InputError: the model that a shot names is not there. One on a server that cannot be reached is waited for when it films."""
+    try:
+        if shot.model is not None:
+            capabilities_named(shot.model)
+    except ModelError as error:
+        raise InputError(f'shot "{shot.id}": {error}') from None
+    except EngineError:
+        return
+
+
 def check_files(script: Script, folder: Path, shots: Collection[Shot] | None = None) -> None:
-    """Read the files that a script names, before anything is filmed.
+    """Read the files that a script names, and look for its models, before anything is filmed.
 
     Args:
         script: The script.
@@ -61,12 +73,13 @@ def check_files(script: Script, folder: Path, shots: Collection[Shot] | None = N
 
     Raises:
         MediaError: The sound or a picture is not there or cannot be read.
-        InputError: An actor is not there, or is none that moves the robot of its shot (`check_actors`).
+        InputError: An actor is not there, or is none that moves the robot of its shot (`check_actors`); or a model is not there.
     """
     if script.production.sound is not None:
         _sound_of(script_file(folder, script.production.sound), 0.1)
     check_actors(script, folder, shots)
     for shot in script.shots if shots is None else shots:
+        _check_model(shot)
         for field in ("first_frame", "last_frame"):
             name = getattr(shot, field)
             if name is None:
