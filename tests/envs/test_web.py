@@ -154,10 +154,13 @@ def test_a_folder_holds_all_that_the_page_needs(world: Path, runtime: Path, tmp_
 
 
 @EXPORTS
-def test_weights_are_stored_in_half_the_bytes(world: Path, tmp_path: Path) -> None:
+def test_weights_are_stored_in_half_the_bytes_and_no_path_with_them(world: Path, tmp_path: Path) -> None:
     model = lively(world)
     write_graphs(model, tmp_path, text_tokens=8)
     assert (tmp_path / "step.onnx").stat().st_size < 3 * model.parameters + 300_000
+    for name in ("step.onnx", "decoder.onnx"):
+        made = (tmp_path / name).read_bytes()
+        assert b".py" not in made, "neither source nor paths of the machine that exported it"
 
 
 def test_errors_are_one_line(world: Path, runtime: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -193,7 +193,19 @@ def write_onnx(module: nn.Module, given: list[Tensor], names: list[str], outputs
         program: Any = torch.onnx.export(
             module, tuple(given), input_names=names, output_names=outputs, opset_version=OPSET, dynamo=True, verbose=False
         )
-    path.write_bytes(_halved(program.model_proto).SerializeToString())
+    path.write_bytes(_halved(_without_traces(program.model_proto)).SerializeToString())
+
+
+def _without_traces(proto: onnx.ModelProto) -> onnx.ModelProto:
+    """The same graph without torch's notes of where each node was written: source text, and paths of this machine."""
+    graph = proto.graph
+    for one in (proto, graph, *graph.node, *graph.value_info, *graph.initializer, *graph.input, *graph.output, *proto.functions):
+        del one.metadata_props[:]
+        one.doc_string = ""
+    for function in proto.functions:
+        for node in function.node:
+            del node.metadata_props[:]
+    return proto
 
 
 def _halved(proto: onnx.ModelProto) -> onnx.ModelProto:
