@@ -8,6 +8,9 @@ worlds have entities: the last known picture painted anew with the true entities
 it as it is; and entities read off true pictures alone, their error in units of their spread (1: always the mean). Then agents
 that learned inside the world only are scored in the environment, beside the same learner in the environment itself and acting at
 random. Environments that are not installed are left out, by name.
+Games of the ALE repeat an action by chance ("sticky actions", a quarter of all frames), so no world can say where things will
+be. For them the table has what the game itself reaches when it is put back to the same state and takes the same actions again;
+with --no-sticky they are recorded, and played, without it.
 --write puts a table into docs/measurements/, where rows of other environments stay, and a strip of each world into docs/pictures/.
 """
 
@@ -21,7 +24,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
+from typing import Any
 
+import gymnasium as gym
 import numpy as np
 from benchmarks.autoencoder import machine
 from benchmarks.command import run_benchmark
@@ -33,13 +38,13 @@ from kinema.agents import Score, learn, score_recorded
 from kinema.agents.ppo import RECORDED
 from kinema.autoencoder import load_autoencoder, to_uint8
 from kinema.datasets.lerobot import Dataset
-from kinema.datasets.recorder import record
+from kinema.datasets.recorder import make_env, random_policy, record
 from kinema.errors import InputError
 from kinema.models.dit_model import DiTModel
 from kinema.models.hub import load, read_config, weights_folder
 from kinema.training.recorded_world import train_world
 from kinema.training.recordings import Recordings, WorldRecipe, held_back
-from kinema.training.world_report import SHOWN, evaluate, roll_held_back
+from kinema.training.world_report import AHEAD, SHOWN, changed_error, evaluate, roll_held_back
 
 ENVS = {
     "ALE/Pong-v5": (14, 900),
@@ -53,6 +58,8 @@ ENVS = {
 """Episodes recorded of each, and how long they are at most."""
 PLACED_FROM = 48
 """Frames ahead from which on places are compared."""
+NO_STICKY = {"repeat_action_probability": 0.0}
+"""Options of a game of the ALE that takes every action as it comes."""
 
 
 @dataclass(frozen=True)
@@ -96,20 +103,23 @@ ACTED = {
 """Crafter's player is in the middle of every picture."""
 
 
-def measure(env: str, folder: Path, minutes: float, frames: int, episodes: int, seeds: int, steps: int) -> dict[str, str]:
-    """Record, train, step, learn and score one environment."""
-    name = name_of(env)
+def measure(
+    env: str, folder: Path, minutes: float, frames: int, episodes: int, seeds: int, steps: int, sticky: bool = True
+) -> dict[str, str]:
+    """Record, train, step, learn and score one environment. sticky: False for a game of the ALE without sticky actions."""
+    name = name_of(env, sticky)
     count, most = ENVS.get(env, (40, 200))
     data, run = folder / name, folder / f"{name}-run"
+    options = {} if sticky else NO_STICKY
     if not (data / "meta/info.json").exists():
-        record(env, data, episodes_wanted=count, most=most)
+        record(env, data, episodes_wanted=count, most=most, options=options)
     if not (run / "world/config.json").exists():
         train_world(data, out=run, minutes=minutes, resume=(run / "run.json").exists(), show=_show)
     trained = read_config(run / "world").trained
     model = load_world(run)
     found = trained["figures"] | evaluate(model, recordings_of(model, data), steps=steps)[0]
     row = {
-        "environment": env + (f", {steps} steps" if steps > 1 else ""),
+        "environment": env + ("" if sticky else ", no sticky actions") + (f", {steps} steps" if steps > 1 else ""),
         "date": str(date.today()),
         "frames": f"{Dataset.open(data).total_frames:,}",
         "minutes": str(trained["minutes"]),
@@ -125,13 +135,14 @@ def measure(env: str, folder: Path, minutes: float, frames: int, episodes: int, 
     row["entities read off pictures, in spreads"] = f"{found['read']:.2f}" if "read" in found else "-"
     row["follows actions"] = f"{found['action_following']:.2f}"
     row["acted thing in place: imagined, last known, other actions"] = in_place(env, load_world(run), data, steps)
+    row |= game_again(env, options)
     row["rewards: AUROC"] = (
         f"{found['rewards_auroc']:.2f}" if "rewards_auroc" in found else f"too few: {found['rewards']:.0f}"
     )
     row["termination: AUROC, ends"] = ends_of(found)
     if frames:
         began = time.time()
-        row |= agents_of(load_world(run), env, frames, episodes, most, seeds)
+        row |= agents_of(load_world(run), env, frames, episodes, most, seeds, options)
         print(f"agents: {time.time() - began:.0f} s", file=sys.stderr)
     print(row, flush=True)
     return row
@@ -160,9 +171,53 @@ def in_place(env: str, model: DiTModel, data: Path, steps: int) -> str:
     return " / ".join(f"{share:.2f}" for share in shares)
 
 
-def name_of(env: str) -> str:
+def game_again(env_id: str, options: dict[str, Any], stretches: int = 48) -> dict[str, str]:
+    """What the environment itself reaches when it is put back to the same state and takes the same actions: errors on changed
+    pixels as shares of copying's, and the acted thing in its place. {} where it cannot be put back, as games of the ALE can."""
+    env = make_env(env_id, **options)
+    try:
+        if not hasattr(env.unwrapped, "restore_state"):
+            return {}
+        truth, again, last = (
+            np.stack(pictures) for pictures in zip(*(_branch(env, i) for i in range(stretches)), strict=True)
+        )
+    finally:
+        env.close()
+    ratios = [
+        changed_error(again[:, t - 1], truth[:, t - 1], last) / changed_error(last, truth[:, t - 1], last) for t in SHOWN
+    ]
+    acted = ACTED.get(env_id.rpartition(":")[2])
+    placed = f", in place {acted.share_in_place(again[:, PLACED_FROM:], truth[:, PLACED_FROM:]):.2f}" if acted else ""
+    return {"the game itself again, from the same state": " / ".join(f"{ratio:.2f}" for ratio in ratios) + placed}
+
+
+def _branch(env: gym.Env[Any, Any], number: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8], NDArray[np.uint8]]:
+    """AHEAD pictures [T, 64, 64, 3] after a moment of an episode, the same once more, and the picture of that moment."""
+    game: Any = env.unwrapped
+
+    def picture() -> NDArray[np.uint8]:
+        return np.asarray(Image.fromarray(np.asarray(env.render())).resize((64, 64), Image.Resampling.BOX))
+
+    env.reset(seed=number)
+    act = random_policy(env, number)
+    for _ in range(30 + 5 * (number % 12)):
+        if any(env.step(act(None))[2:4]):
+            env.reset()
+    last, moment = picture(), game.clone_state()
+    actions, taken = [act(None) for _ in range(AHEAD)], []
+    for _ in range(2):
+        game.restore_state(moment)
+        pictures = []
+        for action in actions:
+            game.step(action)
+            pictures.append(picture())
+        taken.append(np.stack(pictures))
+    return taken[0], taken[1], last
+
+
+def name_of(env: str, sticky: bool = True) -> str:
     """Of the folder and the picture of an environment."""
-    return env.rpartition(":")[2].replace("/", "-").lower()
+    return env.rpartition(":")[2].replace("/", "-").lower() + ("" if sticky else "-no-sticky")
 
 
 def ends_of(figures: dict[str, float]) -> str:
@@ -173,7 +228,9 @@ def ends_of(figures: dict[str, float]) -> str:
     return f"too few: {ends}" if auroc is None else f"{auroc:.2f}, {ends}"
 
 
-def agents_of(world: DiTModel, env: str, frames: int, episodes: int, most: int, seeds: int) -> dict[str, str]:
+def agents_of(
+    world: DiTModel, env: str, frames: int, episodes: int, most: int, seeds: int, options: dict[str, Any]
+) -> dict[str, str]:
     """Agents that learned in the world alone, scored in the environment, beside the same learner in the environment itself with as
     many frames, and acting at random."""
     inside, real = [], []
@@ -181,9 +238,9 @@ def agents_of(world: DiTModel, env: str, frames: int, episodes: int, most: int, 
         settings = replace(RECORDED, frames=frames, seed=seed)
         for scores, where in ((inside, False), (real, True)):
             agent = learn(inside=world, settings=settings, real=where)
-            scores.append(score_recorded(agent, env, episodes=episodes, most=most))
+            scores.append(score_recorded(agent, env, episodes=episodes, most=most, options=options))
         print(f"  seed {seed}: inside {inside[-1]}, in the environment {real[-1]}", file=sys.stderr, flush=True)
-    apart = score_recorded(None, env, episodes=episodes * seeds, most=most)
+    apart = score_recorded(None, env, episodes=episodes * seeds, most=most, options=options)
     return {
         "agent inside": f"{_mean(inside):.2f}", "the same in the environment": f"{_mean(real):.2f}", "random": f"{apart.mean:.2f}",
         "share of its gain": share_of_gain(inside, real, apart), "seeds, frames": f"{seeds}, {frames:,}",
@@ -234,18 +291,22 @@ def main() -> int:
     parser.add_argument("--episodes", type=int, default=20, help="scored (default: 20)")
     parser.add_argument("--seeds", type=int, default=3, help="agents of each kind (default: 3)")
     parser.add_argument("--steps", type=int, default=1, help="of the sampler, in held-back stretches (default: 1)")
+    parser.add_argument("--no-sticky", action="store_true", help="games of the ALE without sticky actions")
     parser.add_argument("--out", type=Path, default=Path("out/recorded-worlds"), help="what exists there is used again")
     parser.add_argument("--write", action="store_true", help="write docs/measurements/recorded-worlds.md")
     given = parser.parse_args()
     rows = []
     for env in given.envs or list(ENVS):
+        sticky = not (given.no_sticky and env.rpartition(":")[2].startswith("ALE/"))
         try:
-            rows.append(measure(env, given.out, given.minutes, given.frames, given.episodes, given.seeds, given.steps))
+            rows.append(
+                measure(env, given.out, given.minutes, given.frames, given.episodes, given.seeds, given.steps, sticky)
+            )
         except InputError as wrong:
             print(f"left out: {env}: {wrong}", file=sys.stderr)
             continue
         if given.write:
-            name = name_of(env)
+            name = name_of(env, sticky)
             picture = Image.open(given.out / f"{name}-run" / "rollout.png").convert("RGB")
             picture.save(ROOT / "docs" / "pictures" / f"world-{name}.jpg", quality=88, subsampling=0)
     if given.write and rows:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any, ClassVar
+
+import gymnasium as gym
 import numpy as np
 import pytest
-from benchmarks.recorded_worlds import ACTED
+from benchmarks.recorded_worlds import ACTED, game_again
 
 PADDLE = ACTED["ALE/Pong-v5"]
 
@@ -28,3 +31,48 @@ def test_the_share_in_place_counts_what_is_really_seen() -> None:
     made = np.stack([drawn(22), drawn(26), drawn(20, column=4), drawn(20)])
     assert PADDLE.share_in_place(made, truth) == pytest.approx(1 / 3)
     assert np.isnan(PADDLE.share_in_place(made[3:], truth[3:]))
+
+
+class Slider(gym.Env[np.ndarray, int]):
+    """A bar moves up or down, and by chance as it did before where it is sticky; the chance is not part of the state."""
+
+    metadata: ClassVar = {"render_modes": ["rgb_array"], "render_fps": 30}
+    observation_space = gym.spaces.Box(0, 255, (64, 64, 3), np.uint8)
+    action_space = gym.spaces.Discrete(2)
+
+    def __init__(self, sticky: float = 0.25, render_mode: str | None = None) -> None:
+        self.sticky, self.render_mode, self.chance = sticky, render_mode, np.random.default_rng(0)
+        self.place, self.before = 32, 0
+
+    def reset(self, *, seed: int | None = None, options: Any = None) -> tuple[np.ndarray, dict[str, Any]]:
+        self.place, self.before = 32, 0
+        return self.render(), {}
+
+    def step(self, action: int) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
+        self.before = self.before if self.chance.random() < self.sticky else int(action)
+        self.place = int(np.clip(self.place + 4 * self.before - 2, 0, 56))
+        return self.render(), 0.0, False, False, {}
+
+    def render(self) -> np.ndarray:
+        return np.where((np.arange(64) // 8 * 8 == self.place // 8 * 8)[:, None, None], 255, np.zeros((64, 64, 3))).astype(
+            np.uint8
+        )
+
+    def clone_state(self) -> tuple[int, int]:
+        return self.place, self.before
+
+    def restore_state(self, state: tuple[int, int]) -> None:
+        self.place, self.before = state
+
+
+def test_a_game_of_chance_is_not_itself_again() -> None:
+    gym.register("Slider-v0", Slider)
+    try:
+        chance = game_again("Slider-v0", {}, stretches=6)
+        certain = game_again("Slider-v0", {"sticky": 0.0}, stretches=6)
+    finally:
+        del gym.registry["Slider-v0"]
+    (column,) = chance
+    assert certain[column] == "0.00 / 0.00 / 0.00 / 0.00"
+    assert float(chance[column].split(" / ")[-1]) > 0.2
+    assert game_again("CartPole-v1", {}, stretches=2) == {}
