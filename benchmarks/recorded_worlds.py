@@ -43,7 +43,7 @@ from kinema.errors import InputError
 from kinema.models.dit_model import DiTModel
 from kinema.models.hub import load, read_config, weights_folder
 from kinema.training.recorded_world import train_world
-from kinema.training.recordings import Recordings, WorldRecipe, held_back
+from kinema.training.recordings import Among, Recordings, WorldRecipe, held_back
 from kinema.training.world_report import AHEAD, SHOWN, changed_error, evaluate, roll_held_back
 
 ENVS = {
@@ -156,7 +156,10 @@ def load_world(run: Path) -> DiTModel:
 
 
 def recordings_of(model: DiTModel, data: Path) -> Recordings:
-    return Recordings(Dataset.open(data), model.autoencoder, None, (model.config.world or {})["reward_scale"])
+    """A recording as the world reads it, also one of several that a model learned from."""
+    world = model.config.world or {}
+    among = Among(model.config.action_width, world["word"]) if "word" in world else None
+    return Recordings(Dataset.open(data), model.autoencoder, None, world["reward_scale"], among=among)
 
 
 def in_place(env: str, model: DiTModel, data: Path, steps: int) -> str:

@@ -264,6 +264,10 @@ def test_mixtures_draw_each_batch_of_one_set_by_weight(cache: LatentCache, text:
     assert 0.15 < sum(of_other) / 200 < 0.35
     assert all(set(batch.names) <= set(other.names) for batch, mine in zip(batches, of_other, strict=True) if mine)
     assert same(Mixture([(cache, 3.0), (other, 1.0)]).sample_batch(0, 77, 2, 4), batches[77])
+    assert mixture.names == (*cache.names, *other.names)
+    assert mixture.longest() == min(cache.longest(), other.longest())
+    counts = [source.buckets(4) for source in (cache, other)]
+    assert mixture.buckets(4) == {shape: sum(one.get(shape, 0) for one in counts) for shape in counts[0] | counts[1]}
     halves = [mixture.sample_batch(0, 5, 2, 4, rank=rank, world_size=2) for rank in range(2)]
     assert halves[0].names + halves[1].names == batches[5].names
     assert set(mixture.sample_batch(0, 0, 2, 4, held_out=True).names) <= cache.held_out | other.held_out

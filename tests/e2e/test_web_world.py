@@ -20,7 +20,8 @@ from tests.e2e.browser import PHONE
 from tests.e2e.conftest import Opens, until
 from tests.envs.web_worlds import live_noise, lively, noise_of, tiny_world
 
-from kinema.envs.recorded import RecordedWorld, starts_of
+from kinema.envs.recorded import RecordedWorld
+from kinema.envs.starts import starts_of
 from kinema.envs.web import export_live_web, export_web, fetch_runtime
 from kinema.envs.web.live import SIZE
 from kinema.envs.web.live_graphs import float32_copy

@@ -7,7 +7,7 @@ import io
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,10 @@ from tests.server.test_worlds import playing, say, shown
 from kinema.client import RemoteWorld
 from kinema.envs.recorded import RecordedWorld, recorded_model
 from kinema.errors import InputError, ModelError, SizeError
+from kinema.media import Clip
+from kinema.scene.scene import Scene
 from kinema.server.api.models import model_shown
+from kinema.server.worlds.beginnings import begin_world
 from kinema.server.worlds.manager import WorldManager
 from kinema.server.worlds.session import step_of
 from kinema.simulation.checkpoint import read_world_data
@@ -90,7 +93,7 @@ def test_actions_and_beginnings_that_cannot_be_are_refused_in_one_line(ann: http
         assert "expected one of Discrete(2), such as 0, or null for none" in message
     assert ann.get(f"/v1/worlds/{id}").json()["time_s"] == begun(ann)["time_s"], "nothing was stepped"
     for more, told in (
-        ({"prompt": "a red ball"}, "begins with recorded frames, not with words"),
+        ({"prompt": "a red ball"}, "not with other words"),
         ({"start": {"state": {"num_frames": 1}}}, ""),
         ({"fps": 16}, "was recorded at 50; leave fps out"),
         ({"size": "64x64"}, "are 48x32, as they were recorded; leave size out"),
@@ -100,6 +103,17 @@ def test_actions_and_beginnings_that_cannot_be_are_refused_in_one_line(ann: http
         answer = ann.post("/v1/worlds", json={"model": "cart", **more})
         assert answer.status_code == 400 and told in answer.json()["error"]["message"], more
     assert begun(ann, fps=50, size="48x32")["size"] == "48x32"
+
+
+def test_a_picture_begins_a_world_and_a_state_does_not(folder: Path, scene: Callable[..., Scene]) -> None:
+    model = recorded_model(folder)
+    picture = RecordedWorld(model, seed=5).frame
+    large = Clip(frames=picture.repeat(3, 0).repeat(3, 1)[None], fps=50.0)
+    made = begin_world(model, large, seed=3, fps=None, size=None, task=None)
+    assert np.abs(made.frame.astype(int) - picture.astype(int)).mean() < 12
+    assert np.array_equal(made.frame, RecordedWorld(model, start=large, seed=3).frame)
+    with pytest.raises(InputError, match="has no state to begin with"):
+        begin_world(model, scene(), seed=3, fps=None, size=None, task=None)
 
 
 def test_without_a_state_nothing_is_asked_or_changed(ann: httpx.Client) -> None:

@@ -141,6 +141,29 @@ def test_a_run_goes_on_bit_for_bit_and_not_with_other_clips(clips: Path, tmp_pat
         train_video(clips, out=tmp_path / "a", steps=5, recipe=RECIPE)
 
 
+def test_a_mixture_goes_on_bit_for_bit_and_not_with_other_weights(
+    clips: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other, recipe = tmp_path / "other", replace(RECIPE, pictures_first=0.2)
+    other.mkdir()
+    for number in range(3):
+        Clip(frames=np.full((8, 32, 48, 3), 60 * number, np.uint8), fps=8.0).save(other / f"{number}.mp4")
+        (other / f"{number}.txt").write_text("nothing at all")
+    data = [(clips, 1.0), (other, 2.0)]
+    film = train_video(data, out=tmp_path / "a", steps=4, recipe=recipe)
+    train_video(data, out=tmp_path / "b", steps=2, recipe=recipe)
+    again = ["train", "video", "--data", str(clips), "--data", f"{other}=2", "--resume", str(tmp_path / "b"), "--steps", "4"]
+    assert main(again) == 0
+    a, b = (checkpoint.load_checkpoint(tmp_path / name)["model"] for name in "ab")
+    assert all(torch.equal(x, b[name]) for name, x in a.items())
+    config = read_config(film)
+    assert config.name == f"film-{clips.name}-other" and config.trained["clips"] == 9
+    assert len(LatentCache(tmp_path / "a" / "latents-2").names) == 3
+    again[5] = str(other)
+    capsys.readouterr()
+    assert main(again) == 2 and "holds other clips than those" in capsys.readouterr().err
+
+
 def test_bad_wishes_get_one_line(clips: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for arguments, message in (
         (["train", "video"], "needs --data DIR"),

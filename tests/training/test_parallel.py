@@ -47,7 +47,7 @@ FORK = multiprocessing.get_context("fork")
 
 
 class Clips:
-    """Batches of noise and text states, as a latent cache gives them (`kinema.datasets.clip_batches.BatchSource`)."""
+    """Batches of noise and text states, as a latent cache gives them (`kinema.datasets.clip_batches.ClipSet`)."""
 
     channels, text_dim = 3, 8
 

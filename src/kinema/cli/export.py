@@ -48,7 +48,8 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
 def run(arguments: argparse.Namespace) -> int:
     """Write a world as static files that play in a browser, on any host of static files and without a network."""
     from kinema.cli.play import refuse_unused
-    from kinema.envs.recorded import STARTS, recorded_model
+    from kinema.envs.recorded import recorded_model
+    from kinema.envs.starts import STARTS
     from kinema.envs.web import export_live_web, export_web, fetch_runtime
     from kinema.envs.web.export import HOST, check_folder
     from kinema.envs.web.graphs import check_packages

@@ -73,6 +73,34 @@ def refuse_unused(arguments: argparse.Namespace, names: Sequence[str], world: st
         )
 
 
+def begin_recorded(arguments: argparse.Namespace) -> RecordedWorld | None:
+    """The recorded world that the command line names, by its folder, or by words or a picture with --model; None: it names none."""
+    from kinema.envs.starts import world_folders, world_from
+    from kinema.media import Clip
+
+    path = Path(arguments.start)
+    own = world_folders(path) if arguments.start and len(arguments.start) < MOST_OF_A_PATH and path.is_dir() else []
+    folders = own or (world_folders(Path(arguments.model)) if arguments.model else [])
+    if not folders or (path.suffix in (".kinema", ".world") and path.is_file()):
+        return None
+    from kinema.envs.recorded import RecordedWorld
+
+    fixed = ("size", "fps", *PLAN)
+    refuse_unused(arguments, ("model", *fixed) if own else fixed, "a recorded world")
+    if own:
+        if len(own) > 1:
+            names = ", ".join(folder.name for folder in own)
+            raise InputError(f"{path} holds several worlds: {names}; step into one: kinema play {own[0]}")
+        start, folder, task = None, own[0], None
+    else:
+        start = Clip.open(path) if path.suffix in ENDINGS else None
+        folder, task = world_from(folders, arguments.start if start is None else start)
+    return RecordedWorld(
+        folder, start=start, seed=arguments.seed, task=arguments.task or task, steps=arguments.steps or 1,
+        device=arguments.device,
+    )  # fmt: skip
+
+
 def begin(arguments: argparse.Namespace) -> World | RecordedWorld:
     """The world that the command line names."""
     from kinema.media import Clip
@@ -81,13 +109,10 @@ def begin(arguments: argparse.Namespace) -> World | RecordedWorld:
     from kinema.simulation.world import World
 
     start, path = arguments.start, Path(arguments.start)
+    recorded = begin_recorded(arguments)
+    if recorded is not None:
+        return recorded
     if len(start) < MOST_OF_A_PATH and "\n" not in start:
-        for folder in (path, path / "world") if start else ():
-            if (folder / "starts.safetensors").exists():
-                from kinema.envs.recorded import RecordedWorld
-
-                refuse_unused(arguments, ("model", *(name for name in GIVEN if name != "steps")), "a recorded world")
-                return RecordedWorld(folder, seed=arguments.seed, steps=arguments.steps or 1, device=arguments.device)
         if start and (path / "meta" / "info.json").exists():
             raise InputError(f"{path} is a recording; train a world of it first: kinema train world --data {path}")
         if path.suffix in (".kinema", ".world") or (path.is_file() and path.suffix not in (*ENDINGS, ".json")):

@@ -22,6 +22,7 @@ from kinema.errors import InputError
 
 if TYPE_CHECKING:
     from kinema.training.parallel import Ranks
+    from kinema.training.sources import Data
 
 
 def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -36,9 +37,10 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
     parser.add_argument("recipe", help="one of the recipes below; or world or video, with --data")
     parser.add_argument(
         "--data",
-        type=Path,
+        action="append",
         metavar="DIR",
-        help="for world: a dataset of kinema record or LeRobot; for video: a folder of videos with texts",
+        help="for world: a dataset of kinema record or LeRobot; for video: a folder of videos with texts; may be repeated, for"
+        " one model of all, with weights as in DIR=2",
     )
     parser.add_argument("--out", type=Path, help="folder of the run (default: out/train-RECIPE)")
     parser.add_argument("--minutes", type=number, help="time budget above 0, simulating episodes included")
@@ -177,10 +179,19 @@ def _find_data(arguments: argparse.Namespace) -> None:
 
         known = data_of_run(arguments.resume)
         if known is not None:
-            arguments.data, camera = known
+            sources, camera = known
+            arguments.data = [f"{folder}={weight:g}" for folder, weight in sources]
             arguments.camera = arguments.camera or camera
     if arguments.data is None:
         raise InputError(NEEDS_DATA[arguments.recipe])
+
+
+def _data(arguments: argparse.Namespace) -> Data:
+    """What --data says: a folder, or several with their weights."""
+    from kinema.training.sources import parse_source
+
+    sources = [parse_source(text) for text in arguments.data]
+    return sources[0][0] if len(sources) == 1 else sources
 
 
 def _run_rank(arguments: argparse.Namespace, device: str) -> None:
@@ -215,7 +226,8 @@ def _command(arguments: argparse.Namespace) -> list[str]:
     for name, value in vars(arguments).items():
         if value is None or value is False or name in ("command", "recipe", "run", "nproc"):
             continue
-        words += [f"--{name}"] if value is True else [f"--{name}", str(value)]
+        for one in value if isinstance(value, list) else [value]:
+            words += [f"--{name}"] if one is True else [f"--{name}", str(one)]
     return words
 
 
@@ -250,12 +262,15 @@ def _world(arguments: argparse.Namespace, ranks: Ranks, device: str, line: Line)
     from kinema.training.recordings import WorldRecipe
 
     folder = train_world(
-        arguments.data,
+        _data(arguments),
         recipe=WorldRecipe(**given) if (given := _settings(arguments)) else None,
         camera=arguments.camera,
         **_common(arguments, ranks, device, line),
     )
-    return f"world written to {folder}; step into it: kinema play {folder}"
+    if len(arguments.data) == 1:
+        return f"world written to {folder}; step into it: kinema play {folder}"
+    worlds = sorted(path.name for path in folder.iterdir())
+    return f"worlds written to {folder}: {', '.join(worlds)}; step into one: kinema play {folder / worlds[0]}"
 
 
 def _video(arguments: argparse.Namespace, ranks: Ranks, device: str, line: Line) -> str:
@@ -266,7 +281,7 @@ def _video(arguments: argparse.Namespace, ranks: Ranks, device: str, line: Line)
         raise InputError("--camera goes with the recipe world, not with video")
     given = _settings(arguments) | ({} if arguments.patch is None else {"patch": arguments.patch})
     recipe = FilmRecipe(**given) if given else None
-    folder = train_video(arguments.data, recipe=recipe, **_common(arguments, ranks, device, line))
+    folder = train_video(_data(arguments), recipe=recipe, **_common(arguments, ranks, device, line))
     return f"model written to {folder}; film with it: kinema generate 'words' --model {folder}"
 
 

@@ -6,6 +6,7 @@ Axes: B clips, T latent frames, C channels, h x w latent cells, N text tokens, E
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -47,7 +48,7 @@ class ClipBatch:
         return TextCondition(states=self.text_states, reads=reads)
 
 
-class BatchSource(Protocol):
+class ClipSet(Protocol):
     """What batches are drawn from: one cache, or a mixture of several."""
 
     @property
@@ -55,6 +56,13 @@ class BatchSource(Protocol):
 
     @property
     def text_dim(self) -> int: ...
+
+    @property
+    def names(self) -> tuple[str, ...]: ...
+
+    def buckets(self, frames: int, *, held_out: bool = False) -> dict[tuple[int, int], int]: ...
+
+    def longest(self, *, held_out: bool = False) -> int: ...
 
     def sample_batch(
         self,
@@ -107,7 +115,7 @@ class Mixture:
         InputError: No set, a weight that is not above 0, or sets of different channels or text widths.
     """
 
-    def __init__(self, sources: Sequence[tuple[BatchSource, float]]) -> None:
+    def __init__(self, sources: Sequence[tuple[ClipSet, float]]) -> None:
         if not sources:
             raise InputError("a mixture of nothing; expected at least one set of clips with its weight")
         for _, weight in sources:
@@ -132,6 +140,22 @@ class Mixture:
     def text_dim(self) -> int:
         """E."""
         return self.sources[0].text_dim
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Of the clips of all sets."""
+        return tuple(name for source in self.sources for name in source.names)
+
+    def buckets(self, frames: int, *, held_out: bool = False) -> dict[tuple[int, int], int]:
+        """As of `LatentCache.buckets`, of all sets together."""
+        counts = Counter[tuple[int, int]]()
+        for source in self.sources:
+            counts.update(source.buckets(frames, held_out=held_out))
+        return dict(counts)
+
+    def longest(self, *, held_out: bool = False) -> int:
+        """The most latent frames that a window can have, in each of the sets."""
+        return min(source.longest(held_out=held_out) for source in self.sources)
 
     def sample_batch(
         self,

@@ -16,34 +16,31 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
-from weakref import WeakKeyDictionary
 
 import gymnasium as gym
 import numpy as np
 import torch
 from gymnasium.vector import AutoresetMode
 from numpy.typing import NDArray
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 
 from kinema.autoencoder import to_uint8
 from kinema.canvas.canvas import Tracks
 from kinema.devices import AUTO, float32_default, resolve_device
 from kinema.envs.controls import box_action, chosen_action
-from kinema.envs.spaces import check, encode_action, space_of, width
+from kinema.envs.spaces import check, encode_action, padded, space_of
+from kinema.envs.starts import start_from, starts_of
 from kinema.envs.vector import WorldEnv, WorldVectorEnv
-from kinema.errors import InputError, ModelError, excerpt
+from kinema.errors import InputError, excerpt
 from kinema.inference.canvas_io import check_seed
 from kinema.inference.dit_rollout import WANTED, paint_numbers
 from kinema.inference.frame_state import FrameState
 from kinema.media import Clip
 from kinema.models.dit_model import DiTModel
-from kinema.models.hub import Model, find, load
+from kinema.models.hub import Model, load
 from kinema.simulation.checkpoint import checked, packed, read_world_data, unpacked, write_world_data
 from kinema.simulation.entity_numbers import Entities, answer_from_numbers, change_from_text, entities_of
 from kinema.simulation.questions import Answer
 
-STARTS = "starts.safetensors"
 MOST_STEPS = 64
 """Steps of the sampler of a saved world at most."""
 REWIND_FRAMES = 64
@@ -66,7 +63,6 @@ BEYOND = 0.5
 """By how much a number may be beyond those, in units of its spread."""
 
 _loaded: dict[tuple[str, torch.device], DiTModel] = {}
-_beginnings: WeakKeyDictionary[DiTModel, Tracks] = WeakKeyDictionary()
 
 
 def recorded_model(model: DiTModel | Model | str | Path, device: str | torch.device = AUTO) -> DiTModel:
@@ -86,22 +82,6 @@ def recorded_model(model: DiTModel | Model | str | Path, device: str | torch.dev
     return given
 
 
-def starts_of(model: DiTModel) -> Tracks:
-    """The recorded beginnings kept beside a model, tracks [N, T, ...] and "task" [N]; read once, and shared by all its worlds."""
-    known = _beginnings.get(model)
-    if known is not None:
-        return known
-    path = find(model.source) / STARTS
-    try:
-        tracks = {name: x.float() if name == "video" else x for name, x in load_file(path).items()}
-    except (SafetensorError, OSError) as error:
-        raise ModelError(f"{path} cannot be read ({error}); train the world again") from None
-    if "sensors" not in model.config.network.predicted:
-        tracks.pop("sensors", None)
-    _beginnings[model] = {name: x.to(model.device) for name, x in tracks.items()}
-    return _beginnings[model]
-
-
 def check_frames(path: str | Path, moments: dict[str, Any], model: DiTModel) -> None:
     """InputError unless saved frames, and what is remembered of them, have the shapes of a recorded world of this model."""
     config, autoencoder = model.config, model.autoencoder
@@ -112,7 +92,7 @@ def check_frames(path: str | Path, moments: dict[str, Any], model: DiTModel) -> 
     size = (config.height // autoencoder.space_factor, config.width // autoencoder.space_factor)
     shapes: dict[str, tuple[int, ...]] = {
         "video": (frames, 1, network.channels, *size),
-        "action": (frames, 1, width((config.world or {})["action"])),
+        "action": (frames, 1, config.action_width),
         **{name: (frames, 1, numbers) for name, numbers in network.predicted.items()},
     }
     for name in sorted(shapes.keys() | moments["tracks"].keys()):
@@ -183,7 +163,7 @@ class RecordedVectorEnv(WorldVectorEnv):
 
     def encode_action(self, action: Any) -> NDArray[np.float32]:
         check(self.action_spec, action)
-        return encode_action(self.action_spec, action)
+        return padded(encode_action(self.action_spec, action), self.model.config.action_width)
 
     def _rewards(self) -> NDArray[np.float64]:
         return self._frame_states[-1].tracks["reward"][:, 0].float().cpu().numpy().astype(np.float64) * self.reward_scale
@@ -207,14 +187,18 @@ class RecordedWorld(RecordedVectorEnv):
     """One recorded world to play in: a vector environment of one, with what `kinema play` needs of a `World` besides."""
 
     def __init__(
-        self, model: DiTModel | str | Path, *, seed: int = 0, task: str | None = None, steps: int = 1,
-        device: str | torch.device = AUTO,
+        self, model: DiTModel | str | Path, *, start: Clip | None = None, seed: int = 0, task: str | None = None,
+        steps: int = 1, device: str | torch.device = AUTO,
     ) -> None:  # fmt: skip
-        """seed: which recorded beginning, and what comes after. task: one of the recording's; None: that of the beginning. steps:
-        of the sampler; more keep small things that may go several ways, and take as many times as long."""
+        """start: a picture or clip of the same environment to go on from; None: a recorded beginning. seed: which recorded
+        beginning, and what comes after. task: one of the recording's; None: that of the beginning, or the first with a start.
+        steps: of the sampler; more keep small things that may go several ways, and take as many times as long."""
         super().__init__(1, model=recorded_model(model, device), steps=steps)
         if task is not None:
             self._usable = self._of_task(task)
+        if start is not None:
+            self._starts = start_from(self.model, start, 0 if task is None else self.tasks.index(task))
+            self._usable = np.zeros(1, np.int64)
         self.seed = check_seed(seed)
         self.reset(seed=self.seed)
 

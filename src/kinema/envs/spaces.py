@@ -138,6 +138,11 @@ def encode_action(spec: Spec, action: Any) -> Floats:
     return np.concatenate([encode_action(part, action[name]) for name, part in _parts(spec)])
 
 
+def padded(numbers: Floats, count: int) -> Floats:
+    """Numbers [..., D] with zeros after them, so that they are `count`."""
+    return np.pad(numbers, [(0, 0)] * (numbers.ndim - 1) + [(0, count - numbers.shape[-1])])
+
+
 def _one_hot(which: int, n: int) -> Floats:
     row = np.full(n, -1.0, np.float32)
     row[which] = 1.0

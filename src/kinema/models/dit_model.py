@@ -69,6 +69,12 @@ class DiTModelConfig:
         names = (self.world or {}).get("sensors", {}).get("names", ())
         return [i for i, name in enumerate(names) if "." in name]
 
+    @property
+    def action_width(self) -> int:
+        """Of a recorded world: numbers of a frame's action as the network reads it; where it learned several environments, those of
+        the widest."""
+        return self.network.known["action"] // self.network.context
+
     def to_dict(self) -> dict[str, Any]:
         """The entries as config.json holds them."""
         return {**asdict(self), "network": self.network.to_dict()}

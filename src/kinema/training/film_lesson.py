@@ -20,7 +20,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from kinema.datasets.clip_batches import BatchSource, ClipBatch
+from kinema.datasets.clip_batches import ClipBatch, ClipSet
 from kinema.diffusion.flow import align_level, draw_levels, mean_one, noise_to, shift_of, squared_error
 from kinema.errors import InputError
 from kinema.models.dit import SIZES, DiTInput
@@ -137,7 +137,7 @@ def film_loss(
 class ClipsLesson:
     """What a model that films learns from (`kinema.training.dit_trainer.Lesson`)."""
 
-    def __init__(self, clips: BatchSource, recipe: FilmRecipe) -> None:
+    def __init__(self, clips: ClipSet, recipe: FilmRecipe) -> None:
         self.clips, self.recipe = clips, recipe
 
     def losses(

@@ -1,11 +1,11 @@
-"""A model that films, from a folder of captioned clips: kinema train video --data DIR."""
+"""A model that films, from a folder of captioned clips, or several: kinema train video --data DIR."""
 
 from __future__ import annotations
 
 import json
 import logging
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import asdict, replace
 from datetime import date
@@ -14,6 +14,7 @@ from pathlib import Path
 import torch
 
 from kinema.autoencoder import VideoAutoencoder, load_autoencoder, to_uint8
+from kinema.datasets.clip_batches import ClipSet, Mixture
 from kinema.datasets.clips import CaptionedClips
 from kinema.datasets.folder_lock import locked
 from kinema.datasets.latent_cache import LatentCache, LatentCacheConfig
@@ -32,17 +33,20 @@ from kinema.training.film_lesson import ClipsLesson, FilmRecipe
 from kinema.training.length import check_minutes, check_steps, worth_compiling
 from kinema.training.parallel import ALONE, Ranks
 from kinema.training.sharded_checkpoint import holds_run, load_run
+from kinema.training.sources import Data, sources_of
 
 log = logging.getLogger(__name__)
 
 MINUTES = 60.0
 CACHE = "latents"
-"""The folder, in the run's, of clips as latents."""
+"""The folder, in the run's, of clips as latents; of several sets, the beginning of the names of their folders."""
+Learned = Sequence[tuple[CaptionedClips, float]]
+"""Sets of clips with their weights."""
 SHOWN = 4
 """Held-out captions that the picture of a run shows."""
 
 
-def film_config(cache: LatentCache, recipe: FilmRecipe, about: str) -> DiTModelConfig:
+def film_config(cache: ClipSet, recipe: FilmRecipe, about: str) -> DiTModelConfig:
     """What a model of these clips is."""
     across, depth, heads = SIZES[recipe.size]
     shapes = cache.buckets(recipe.frames)
@@ -59,7 +63,7 @@ def film_config(cache: LatentCache, recipe: FilmRecipe, about: str) -> DiTModelC
 
 
 def train_video(
-    data: Path | str,
+    data: Data,
     *,
     out: Path | str,
     minutes: float | None = None,
@@ -73,11 +77,11 @@ def train_video(
 ) -> Path:
     """Train a model that films on captioned clips; returns the folder of the finished model, `out`/film.
 
-    data: what `CaptionedClips.open` takes: a folder of videos with texts, WebDataset shards, a LeRobot dataset. minutes: of the
-    training, besides those in which clips are encoded, once. With neither minutes nor steps, an hour, or what a resumed run was
-    given. resume: go on with the run in `out`, by
-    its recipe unless another is given. ranks: the processes that train together, all of which call this. tensorboard:
-    folder for the figures of each step.
+    data: what `CaptionedClips.open` takes: a folder of videos with texts, WebDataset shards, a LeRobot dataset; or several with
+    weights, of which each step takes one by weight. minutes: of the training, besides those in which clips are encoded, once. With
+    neither minutes nor steps, an hour, or what a resumed run was given. resume: go on with the run in `out`, by its recipe unless
+    another is given. ranks: the processes that train together, all of which call this. tensorboard: folder for the figures of each
+    step.
 
     InputError: a batch that the ranks cannot share, a length that is none, clips that cannot be used or are not those that the run
     began with, a checkpoint of another run, or another run that is writing to `out`. OutputError: `out` cannot be written to.
@@ -91,15 +95,15 @@ def train_video(
         checkpoint.check_exists(out)
     if not resume and holds_run(out):
         raise InputError(f"{out} holds a run already; go on with --resume {out}, or name another --out")
-    clips = CaptionedClips.open(data)
+    learned = [(CaptionedClips.open(folder), weight) for folder, weight in sources_of(data)]
     ranks.wait()
     lock = locked(out) if ranks.first else nullcontext()
     with lock, torch.inference_mode(False), torch.enable_grad(), float32_default():
-        return _train(clips, wish, out, minutes, steps, resume, device, show, ranks, tensorboard)
+        return _train(learned, wish, out, minutes, steps, resume, device, show, ranks, tensorboard)
 
 
 def _train(
-    clips: CaptionedClips,
+    learned: Learned,
     wish: FilmRecipe,
     out: Path,
     minutes: float | None,
@@ -111,23 +115,35 @@ def _train(
     tensorboard: Path | None,
 ) -> Path:
     state = load_run(out) if resume else None
-    identity = {"clips": clips.identity()}
+    identity: dict[str, object] = {"clips": learned[0][0].identity()}
+    if len(learned) > 1:
+        identity = {"clips": [clips.identity() for clips, _ in learned], "weights": [weight for _, weight in learned]}
     if state is not None and state.get("data") != identity:
-        raise InputError(f"{clips.path} holds other clips than those that the run in {out} began with; name another --out")
+        raise InputError(
+            f"{_paths(learned)} holds other clips than those that the run in {out} began with; name another --out"
+        )
     if minutes is None and steps is None:
         steps, minutes = (state["steps"], state["minutes"]) if state is not None else (None, MINUTES)
     wish = replace(wish, compile=wish.compile and worth_compiling(minutes, steps))
     autoencoder = load_autoencoder(weights_folder() / wish.autoencoder, device=device)
     settings = LatentCacheConfig(short_side=wish.short_side, patch_px=8 * wish.patch, fps=wish.fps)
     reading = (lambda done, of: show(f"encoding clip {done} of {of}")) if show else None
-    cache = ranks.prepare(
-        lambda: LatentCache.build(
-            clips, out / CACHE, autoencoder=autoencoder, text=default_encoder(), config=settings, show=reading
-        ),
-        lambda: LatentCache(out / CACHE),
-    )
+
+    def cached(clips: CaptionedClips, folder: Path) -> LatentCache:
+        return ranks.prepare(
+            lambda: LatentCache.build(
+                clips, folder, autoencoder=autoencoder, text=default_encoder(), config=settings, show=reading
+            ),
+            lambda: LatentCache(folder),
+        )
+
+    cache: ClipSet
+    if len(learned) == 1:
+        cache = cached(learned[0][0], out / CACHE)
+    else:
+        cache = Mixture([(cached(clips, out / f"{CACHE}-{i + 1}"), weight) for i, (clips, weight) in enumerate(learned)])
     wish = replace(wish, frames=min(wish.frames, cache.longest(), cache.longest(held_out=True)))
-    config = film_config(cache, wish, Path(str(clips.path).rstrip("/")).name or "clips")
+    config = film_config(cache, wish, "-".join(Path(str(clips.path).rstrip("/")).name or "clips" for clips, _ in learned))
     lesson = ClipsLesson(cache, wish)
     trainer = DiTTrainer(wish, config, lesson, out, minutes=minutes, steps=steps, device=device, data=identity, ranks=ranks)
 
@@ -143,13 +159,17 @@ def _train(
         trainer.load(state)
     trainer.run(show)
     after = held_out(trainer.averaged_network(), trainer.device)
-    return _finish(trainer, clips, cache, wish, autoencoder, before, after)
+    return _finish(trainer, learned, cache, wish, autoencoder, before, after)
+
+
+def _paths(learned: Learned) -> str:
+    return ", ".join(str(clips.path) for clips, _ in learned)
 
 
 def _finish(
     trainer: DiTTrainer,
-    clips: CaptionedClips,
-    cache: LatentCache,
+    learned: Learned,
+    cache: ClipSet,
     wish: FilmRecipe,
     autoencoder: VideoAutoencoder,
     before: dict[str, float],
@@ -162,7 +182,7 @@ def _finish(
         return folder
     figures = after | {name.replace("held_out", "untrained"): value for name, value in before.items()}
     trained = {
-        "recipe": "video", "data": str(clips.path), "clips": len(cache.names), "steps": trainer.step,
+        "recipe": "video", "data": _paths(learned), "clips": len(cache.names), "steps": trainer.step,
         "minutes": round(trainer.elapsed_s / 60, 1), "date": date.today().isoformat(), "settings": asdict(wish),
         "figures": {name: round(value, 4) for name, value in figures.items()},
     }  # fmt: skip
@@ -174,7 +194,7 @@ def _finish(
     return folder
 
 
-def _picture(model: DiTModel, cache: LatentCache, frames: int, path: Path) -> None:
+def _picture(model: DiTModel, cache: ClipSet, frames: int, path: Path) -> None:
     """True held-out clips, and films of their captions."""
     batch = cache.sample_batch(1, 0, SHOWN, frames, held_out=True)
     rows, captions = [], []

@@ -1,12 +1,17 @@
-"""A world model of a recorded environment: kinema train world --data DIR."""
+"""A world model of a recorded environment, or of several: kinema train world --data DIR.
+
+One network can learn several environments whose pictures have one size. It knows by its text, the task or the environment's name,
+and by what it sees, which one it is in. Each becomes a folder of its own, a world like any other, with the same weights.
+"""
 
 from __future__ import annotations
 
 import json
 import logging
 import os
+import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import asdict, replace
 from datetime import date
@@ -14,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from PIL import Image
 
 from kinema.autoencoder import Autoencoder, load_autoencoder, save_autoencoder
 from kinema.datasets.folder_lock import locked
@@ -24,7 +30,7 @@ from kinema.envs.spaces import width
 from kinema.errors import InputError, OutputError
 from kinema.inference.dit_rollout import WANTED, wanted_width
 from kinema.models.dit import SIZES, DiTConfig
-from kinema.models.dit_model import DiTModelConfig
+from kinema.models.dit_model import DiTModel, DiTModelConfig
 from kinema.models.hub import save, weights_folder
 from kinema.training import checkpoint
 from kinema.training.autoencoder.fine_tune import fine_tune
@@ -32,8 +38,9 @@ from kinema.training.board import open_board
 from kinema.training.dit_trainer import DiTTrainer, recipe_of_run
 from kinema.training.length import check_minutes, check_steps, worth_compiling
 from kinema.training.parallel import ALONE, Ranks
-from kinema.training.recordings import SHORTEST, Recordings, RecordingsLesson, WorldRecipe, held_back, usable
+from kinema.training.recordings import SHORTEST, Among, Recordings, RecordingsLesson, WorldRecipe, held_back, usable
 from kinema.training.sharded_checkpoint import holds_run, load_run
+from kinema.training.sources import Data, Source, sources_of
 from kinema.training.world_report import evaluate, save_starts, world_card
 from kinema.types import parse_json, python_values
 
@@ -42,6 +49,8 @@ log = logging.getLogger(__name__)
 MINUTES = 60.0
 AUTOENCODER = "codec"
 """The folder, in the run's and in the model's, of a autoencoder that was trained on."""
+Learned = Sequence[tuple[Dataset, float]]
+"""Recordings with their weights."""
 RUN = "run.json"
 """What a run was asked for, length, data and where they lie, written before its first stage. A run that ends before its first
 checkpoint goes on from it."""
@@ -51,7 +60,7 @@ def config_for(data: Dataset, recordings: Recordings, recipe: WorldRecipe, name:
     """What a model of this recording is."""
     about = data.about
     across, depth, heads = SIZES[recipe.size]
-    numbers = {"action": width(about["action"]), **({"sensors": recordings.sensors} if recordings.sensors else {})}
+    numbers = {"action": recordings.action_width, **({"sensors": recordings.sensors} if recordings.sensors else {})}
     wanted = (
         {WANTED: wanted_width(len(recordings.entity_columns))} if recordings.entity_columns and recipe.wanted_share else {}
     )
@@ -86,16 +95,27 @@ def config_for(data: Dataset, recordings: Recordings, recipe: WorldRecipe, name:
                 "std": recordings.std.tolist(),
                 "least": recordings.least.tolist(),
                 "most": recordings.most.tolist(),
-                "names": list(data.sensor_names),
+                "names": recordings.sensor_names,
             },
+            **({"word": recordings.among.word} if recordings.among else {}),
             "tasks": recordings.tasks,
             "idle": recordings.idle() if about["action"]["type"] == "discrete" else 0,
         },
     )
 
 
-def _stretch(data: Dataset, frames: int) -> int:
-    """How long stretches are: as wished, or shorter where most episodes are."""
+def word_of(data: Dataset) -> str:
+    """What an environment is called in words, by its id: "Pong" of "ALE/Pong-v5"; by its folder where it has none."""
+    env = str(data.about.get("env") or data.folder.absolute().name).rpartition("/")[2].rpartition(":")[2]
+    return re.sub(r"[-_]+", " ", re.sub(r"-v\d+$", "", env)).strip() or "world"
+
+
+def _stretch(datasets: Sequence[Dataset], frames: int) -> int:
+    """How long stretches are: as wished, or shorter where most episodes of a recording are."""
+    return min(_stretch_of(data, frames) for data in datasets)
+
+
+def _stretch_of(data: Dataset, frames: int) -> int:
     lengths = sorted(int(data.rows[number]["length"]) for number in usable(data))
     if 2 * len(lengths) <= len(data):
         raise InputError(f"most episodes of {data.folder} have fewer than {SHORTEST} frames; record longer ones")
@@ -108,7 +128,7 @@ def _stretch(data: Dataset, frames: int) -> int:
 
 
 def _autoencoder(
-    data: Dataset,
+    datasets: Sequence[Dataset],
     recipe: WorldRecipe,
     out: Path,
     minutes: float | None,
@@ -117,19 +137,22 @@ def _autoencoder(
     device: str,
     show: Callable[[str], None] | None,
 ) -> Autoencoder:
-    """The recipe's autoencoder, trained on over the recording; taken as it is when a run goes on (`again`)."""
+    """The recipe's autoencoder, trained on over the recordings; taken as it is when a run goes on (`again`)."""
     if not recipe.autoencoder_share:
         return load_autoencoder(weights_folder() / recipe.autoencoder, device=device)
     if not again or not (out / AUTOENCODER / "README.md").exists():
         (out / AUTOENCODER / "README.md").unlink(missing_ok=True)
         start = load_autoencoder(weights_folder() / recipe.autoencoder, dtype=torch.float32)
-        numbers = usable(data)
-        seen = numbers[: len(numbers) - held_back(len(numbers))]
-        fitted = fine_tune(start, data, episodes=seen, minutes=minutes, steps=steps, seed=recipe.seed, say=show)
+        seen = []
+        for data in datasets:
+            numbers = usable(data)
+            seen.append((data, numbers[: len(numbers) - held_back(len(numbers))]))
+        fitted = fine_tune(start, seen, minutes=minutes, steps=steps, seed=recipe.seed, say=show)
+        total = sum(data.total_frames for data in datasets)
         save_autoencoder(
             fitted,
             out / AUTOENCODER,
-            card=f"# autoencoder\n\n{recipe.autoencoder} trained on over {data.total_frames:,} pictures.\n",
+            card=f"# autoencoder\n\n{recipe.autoencoder} trained on over {total:,} pictures.\n",
         )
     return load_autoencoder(out / AUTOENCODER, device=device)
 
@@ -146,19 +169,33 @@ def _begun(out: Path) -> dict[str, Any] | None:
         raise InputError(f"{path} cannot be read; begin a new run in another --out") from None
 
 
-def data_of_run(out: Path | str) -> tuple[Path, str] | None:
-    """The folder of the recording that the run in `out` learns from, and its camera, by RUN; None where it does not say."""
+def data_of_run(out: Path | str) -> tuple[list[Source], str | None] | None:
+    """The recordings that the run in `out` learns from with their weights, and the camera, by RUN; None where it does not say."""
     try:
         begun = parse_json((Path(out) / RUN).read_text(encoding="utf-8"))
-        return Path(begun["folder"]), str(begun["data"]["camera"])
+        if "folders" in begun:
+            return [(Path(folder), float(weight)) for folder, weight in begun["folders"]], begun["camera"]
+        return [(Path(begun["folder"]), 1.0)], str(begun["data"]["camera"])
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
 
-def _write_begun(out: Path, minutes: float | None, steps: int | None, dataset: Dataset) -> None:
+def _identity(learned: Learned) -> dict[str, Any]:
+    """What tells recordings from others."""
+    if len(learned) == 1:
+        return learned[0][0].identity()
+    return {"recordings": [data.identity() for data, _ in learned], "weights": [weight for _, weight in learned]}
+
+
+def _folders(learned: Learned) -> str:
+    return ", ".join(str(data.folder) for data, _ in learned)
+
+
+def _write_begun(out: Path, minutes: float | None, steps: int | None, learned: Learned, camera: str | None) -> None:
     path, temporary = out / RUN, out / f".{RUN}.tmp"
-    where = str(dataset.folder.resolve())
-    begun = {"minutes": minutes, "steps": steps, "data": dataset.identity(), "folder": where}
+    folders = [(str(data.folder.resolve()), weight) for data, weight in learned]
+    where: dict[str, Any] = {"folder": folders[0][0]} if len(folders) == 1 else {"folders": folders, "camera": camera}
+    begun = {"minutes": minutes, "steps": steps, "data": _identity(learned), **where}
     try:
         temporary.write_text(json.dumps(begun, indent=1) + "\n", encoding="utf-8")
         temporary.replace(path)
@@ -166,25 +203,26 @@ def _write_begun(out: Path, minutes: float | None, steps: int | None, dataset: D
         raise OutputError(f"{path} could not be written: {error.strerror}") from None
 
 
-def _check_same_data(before: dict[str, Any] | None, dataset: Dataset, out: Path) -> None:
+def _check_same_data(before: dict[str, Any] | None, learned: Learned, out: Path) -> None:
     """InputError where a run goes on with another recording than it began with, saying what differs."""
-    now = dataset.identity()
+    now = _identity(learned)
     if before is None or before == now:
         return
     names = {"episodes": "episodes", "frames": "frames", "fps": "frames a second", "actions": "actions", "files": "contents"}
     differs = [
-        f"{before.get(name)} {word}, now {now[name]}" if name in ("episodes", "frames", "fps") else f"other {word}"
+        f"{before.get(name)} {word}, now {now.get(name)}" if name in ("episodes", "frames", "fps") else f"other {word}"
         for name, word in names.items()
-        if before.get(name) != now[name]
+        if before.get(name) != now.get(name)
     ]
+    differs = [] if "recordings" in before or "recordings" in now else differs
     raise InputError(
-        f"{dataset.folder} has changed since the run in {out} began ({'; '.join(differs) or 'another recording'}); begin a new"
+        f"{_folders(learned)} has changed since the run in {out} began ({'; '.join(differs) or 'another recording'}); begin a new"
         " run in another --out"
     )
 
 
 def train_world(
-    data: Path | str,
+    data: Data,
     *,
     out: Path | str,
     minutes: float | None = None,
@@ -198,6 +236,9 @@ def train_world(
     tensorboard: Path | None = None,
 ) -> Path:
     """Train a world model of a dataset; returns the folder of the finished model, `out`/world.
+
+    data: a folder, or several with weights, of which each step takes one by weight; their pictures have one size, and their numbers
+    besides pictures are left out. Of several, the folder of all finished models is returned, `out`/worlds.
 
     minutes: of the autoencoder's and the world's training together. steps: of the world's; the autoencoder takes as many
     besides as give it the recipe's share of all. With both, whichever is first ends each. With neither, an hour, or what a
@@ -215,11 +256,8 @@ def train_world(
     check_steps(steps)
     ranks.share(wish.accumulate).rows(wish.batch)
     minutes, steps = None if minutes is None else float(minutes), None if steps is None else int(steps)
-    given = Dataset.open(data, camera=camera)
-    dataset = given.fitted()
-    if dataset.size != given.size:
-        (old, wide), (new, across) = given.size, dataset.size
-        log.warning("pictures of %dx%d are resized to %dx%d, multiples of %d", wide, old, across, new, CELL_PX)
+    learned = [(_opened(folder, camera), weight) for folder, weight in sources_of(data)]
+    _check_together([dataset for dataset, _ in learned])
     if resume and _begun(out) is None and not holds_run(out):
         checkpoint.check_exists(out)
     if not resume and holds_run(out):
@@ -227,7 +265,28 @@ def train_world(
     ranks.wait()
     lock = locked(out) if ranks.first else nullcontext()
     with lock, torch.inference_mode(False), torch.enable_grad(), float32_default():
-        return _train(dataset, wish, out, minutes, steps, resume, device, show, ranks, tensorboard)
+        return _train(learned, camera, wish, out, minutes, steps, resume, device, show, ranks, tensorboard)
+
+
+def _opened(folder: Path | str, camera: str | None) -> Dataset:
+    given = Dataset.open(folder, camera=camera)
+    dataset = given.fitted()
+    if dataset.size != given.size:
+        (old, wide), (new, across) = given.size, dataset.size
+        log.warning("pictures of %dx%d are resized to %dx%d, multiples of %d", wide, old, across, new, CELL_PX)
+    return dataset
+
+
+def _check_together(datasets: Sequence[Dataset]) -> None:
+    """InputError for recordings that one network cannot learn together."""
+    sizes = {dataset.size: dataset.folder for dataset in datasets}
+    if len(sizes) > 1:
+        there = ", ".join(f"{wide}x{high} ({folder})" for (high, wide), folder in sizes.items())
+        raise InputError(f"pictures of {there}: one network learns those of one size; record them with the same --size")
+    names = [dataset.folder.absolute().name for dataset in datasets]
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise InputError(f"two recordings are in folders called {twice!r}, as their worlds would be; rename one")
 
 
 def _name_of(dataset: Dataset) -> str:
@@ -236,7 +295,8 @@ def _name_of(dataset: Dataset) -> str:
 
 
 def _train(
-    dataset: Dataset,
+    learned: Learned,
+    camera: str | None,
     wish: WorldRecipe,
     out: Path,
     minutes: float | None,
@@ -259,40 +319,66 @@ def _train(
         minutes, steps = started["minutes"], started["steps"]
     if minutes is None and steps is None:
         minutes = MINUTES
-    _check_same_data((state or {}).get("data") or (started or {}).get("data"), dataset, out)
+    _check_same_data((state or {}).get("data") or (started or {}).get("data"), learned, out)
     ranks.wait()
     if ranks.first:
-        _write_begun(out, minutes, steps, dataset)
+        _write_begun(out, minutes, steps, learned, camera)
     autoencoder_minutes = minutes * share if minutes is not None else None
     autoencoder_steps = max(round(steps * share / (1 - share)), 1) if steps is not None else None
-    wish = replace(wish, frames=_stretch(dataset, wish.frames), compile=wish.compile and worth_compiling(minutes, steps))
+    datasets = [dataset for dataset, _ in learned]
+    wish = replace(wish, frames=_stretch(datasets, wish.frames), compile=wish.compile and worth_compiling(minutes, steps))
     begun = time.monotonic()
     autoencoder = ranks.prepare(
-        lambda: _autoencoder(dataset, wish, out, autoencoder_minutes, autoencoder_steps, resume, device, show),
-        lambda: _autoencoder(dataset, wish, out, autoencoder_minutes, autoencoder_steps, True, device, show),
+        lambda: _autoencoder(datasets, wish, out, autoencoder_minutes, autoencoder_steps, resume, device, show),
+        lambda: _autoencoder(datasets, wish, out, autoencoder_minutes, autoencoder_steps, True, device, show),
     )
     autoencoder_s = time.monotonic() - begun
     reading = (lambda i, n: show(f"reading episode {i} of {n}")) if show else None
     scale = None
-    if state is not None:
+    if state is not None and len(learned) == 1:
         with checkpoint.fitting(out):
             scale = float(state["config"]["world"]["reward_scale"])
-    recordings = Recordings(dataset, autoencoder, reading, scale)
-    config = config_for(dataset, recordings, wish, _name_of(dataset))
+    widest = max(width(dataset.about["action"]) for dataset in datasets)
+    every = []
+    for dataset in datasets:
+        among = Among(widest, word_of(dataset)) if len(learned) > 1 else None
+        every.append(Recordings(dataset, autoencoder, reading, scale, among=among))
+    configs = [config_for(data, one, wish, _name_of(data)) for data, one in zip(datasets, every, strict=True)]
     left = minutes * (1 - share) if minutes is not None else None
-    lesson = RecordingsLesson(recordings, wish)
+    lesson = RecordingsLesson([(one, weight) for one, (_, weight) in zip(every, learned, strict=True)], wish)
     trainer = DiTTrainer(
-        wish, config, lesson, out, minutes=left, steps=steps, device=device, data=dataset.identity(), ranks=ranks
+        wish, configs[0], lesson, out, minutes=left, steps=steps, device=device, data=_identity(learned), ranks=ranks
     )
     trainer.board = open_board(tensorboard) if tensorboard is not None and ranks.first else None
     if state is not None:
         trainer.load(state)
     trainer.autoencoder_s += autoencoder_s
     trainer.run(show)
-    folder, model = out / "world", trainer.finished(autoencoder)
     weights = trainer.averaged_state()
-    if not ranks.first:
-        return folder
+    if len(learned) == 1:
+        if ranks.first:
+            _finish(trainer, weights, datasets[0], every[0], configs[0], autoencoder, out / "world").save(
+                out / "rollout.png"
+            )
+        return out / "world"
+    for dataset, recordings, config in zip(datasets, every, configs, strict=True) if ranks.first else ():
+        folder = out / "worlds" / dataset.folder.absolute().name
+        _finish(trainer, weights, dataset, recordings, config, autoencoder, folder).save(folder / "rollout.png")
+    return out / "worlds"
+
+
+def _finish(
+    trainer: DiTTrainer,
+    weights: dict[str, torch.Tensor],
+    dataset: Dataset,
+    recordings: Recordings,
+    config: DiTModelConfig,
+    autoencoder: Autoencoder,
+    folder: Path,
+) -> Image.Image:
+    """Evaluate the world of a recording and write it; returns its contact sheet."""
+    wish = trainer.recipe
+    model = DiTModel(config, trainer.network_of(weights), autoencoder, device=str(trainer.device))
     figures, picture = evaluate(model, recordings)
     trained = {
         "recipe": "world",
@@ -303,9 +389,8 @@ def _train(
         "figures": {name: round(value, 3) for name, value in figures.items()},
     }
     done = replace(config, trained=trained)
-    if wish.autoencoder_share:
+    if config.autoencoder == AUTOENCODER:
         save_autoencoder(autoencoder, folder / AUTOENCODER)
     save(folder, done, weights, world_card(done, figures, dataset.total_frames))
     save_starts(folder, recordings, wish.seed)
-    picture.save(out / "rollout.png")
-    return folder
+    return picture

@@ -25,6 +25,7 @@ from torch import Tensor
 from kinema.autoencoder import VideoAutoencoder
 from kinema.datasets.lerobot import Dataset
 from kinema.diffusion.flow import draw_levels, mean_one, noise_to, squared_error
+from kinema.envs.spaces import padded
 from kinema.errors import InputError
 from kinema.inference.dit_rollout import WANTED, wanted_numbers
 from kinema.models.dit import SIZES, DiTInput
@@ -111,6 +112,16 @@ def reward_unit(rewards: NDArray[np.floating[Any]]) -> float:
     return float(max(np.quantile(sizes, 0.99), sizes.max() / REWARD_LIMIT)) if len(sizes) else 1.0
 
 
+@dataclass(frozen=True)
+class Among:
+    """How a recording is read where one network learns from several: their numbers besides pictures are left out, as they mean
+    something else in each. action_width: numbers of the widest action, to which others are padded with zeros. word: the task of
+    episodes without one, by which the network knows what it is in."""
+
+    action_width: int
+    word: str
+
+
 class Recordings:
     """A dataset as tracks in memory, pictures as latents; its last episodes are held back."""
 
@@ -121,10 +132,12 @@ class Recordings:
         show: Callable[[int, int], None] | None,
         reward_scale: float | None = None,
         sensors: Mapping[str, Sequence[float]] | None = None,
+        among: Among | None = None,
     ) -> None:
         """reward_scale: the unit of rewards of a run that goes on; sensors: "mean" and "std" of the numbers of another recording,
-        which a world was trained on. None: those of this recording. InputError: it has other numbers than that one."""
-        self.autoencoder, self.fps = autoencoder, data.fps
+        which a world was trained on. None: those of this recording. among: where one network learns from several recordings.
+        InputError: it has other numbers than that one."""
+        self.autoencoder, self.fps, self.among = autoencoder, data.fps, among
         rewards, recorded = [], []
         self.episodes: list[dict[str, Tensor]] = []
         self.names: list[str] = []
@@ -139,17 +152,18 @@ class Recordings:
             if number >= len(numbers) - max(held_back(len(numbers)), 1):
                 self.shown.append(one.frames[:: max(1, len(one.frames) // 24)])
             rewards.append(one.reward)
-            recorded.append(one.sensors)
+            seen = one.sensors if among is None else one.sensors[:, :0]
+            recorded.append(seen)
             self.episodes.append(
                 {
                     "video": video.to("cpu", torch.bfloat16),
-                    "action": torch.from_numpy(one.action),
+                    "action": torch.from_numpy(padded(one.action, among.action_width) if among else one.action),
                     "reward": torch.from_numpy(one.reward)[:, None],
                     "terminated": torch.from_numpy(np.where(one.terminated, 1.0, -1.0).astype(np.float32))[:, None],
-                    "sensors": torch.from_numpy(one.sensors),
+                    "sensors": torch.from_numpy(seen),
                 }
             )
-            self.names.append(one.task)
+            self.names.append(one.task or (among.word if among else ""))
             if show is not None:
                 show(number + 1, len(numbers))
         self.reward_scale = reward_unit(np.concatenate(rewards)) if reward_scale is None else reward_scale
@@ -171,10 +185,14 @@ class Recordings:
         """Of each task: states [tasks, L, 384] and which of them are text."""
         if any(self.tasks):
             states, mask = default_encoder().encode(self.tasks, max_tokens=MAX_TOKENS)
+            if among is not None:  # the same shapes for all, for which the network is compiled once
+                short = MAX_TOKENS - states.shape[1]
+                states, mask = np.pad(states, [(0, 0), (0, short), (0, 0)]), np.pad(mask, [(0, 0), (0, short)])
             self.text = torch.from_numpy(states), torch.from_numpy(mask)
         self.size = (height, across)
-        self.sensors = every.shape[1]
-        self.entity_columns = [i for i, name in enumerate(data.sensor_names) if "." in name]
+        self.sensors, self.action_width = every.shape[1], self.episodes[0]["action"].shape[1]
+        self.sensor_names = list(data.sensor_names) if self.sensors else []
+        self.entity_columns = [i for i, name in enumerate(self.sensor_names) if "." in name]
 
     def idle(self) -> int:
         """Of one-of-N actions the one that changes pictures least: what is done while nobody presses a key."""
@@ -359,8 +377,16 @@ def world_losses(network: Estimator, batch: WorldBatch) -> dict[str, Tensor]:
 class RecordingsLesson:
     """What a world model learns from (`kinema.training.dit_trainer.Lesson`)."""
 
-    def __init__(self, recordings: Recordings, recipe: WorldRecipe) -> None:
-        self.recordings, self.recipe = recordings, recipe
+    def __init__(self, recordings: Recordings | Sequence[tuple[Recordings, float]], recipe: WorldRecipe) -> None:
+        """Several recordings come with their weights; each step is of one of them."""
+        several = [(recordings, 1.0)] if isinstance(recordings, Recordings) else list(recordings)
+        self.recordings, weights = [one for one, _ in several], np.array([weight for _, weight in several], np.float64)
+        self.shares, self.recipe = weights / weights.sum(), recipe
+
+    def recordings_of(self, step: int) -> Recordings:
+        """What this step learns from."""
+        rng = step_rng(self.recipe.seed, step, StepDraw.RECORDING)
+        return self.recordings[int(rng.choice(len(self.recordings), p=self.shares))]
 
     def own_times(self, step: int, done: float) -> int:
         """How many times over the past of this step is the network's own work: 0, or 1 to `own_most`, once being the most usual."""
@@ -372,5 +398,5 @@ class RecordingsLesson:
     def losses(
         self, network: Estimator, step: int, done: float, device: torch.device, share: Share = WHOLE
     ) -> dict[str, Tensor]:
-        batch = draw_world_batch(self.recordings, self.recipe, step, device, share)
+        batch = draw_world_batch(self.recordings_of(step), self.recipe, step, device, share)
         return world_losses(network, with_own_frames(network, batch, self.own_times(step, done)))

@@ -24,6 +24,8 @@ class StepDraw(IntEnum):
     """How much of the past is the model's own work."""
     CROP = 4
     """Whether stills are cut."""
+    RECORDING = 5
+    """Which of several recordings a batch is of."""
 
 
 @contextmanager
@@ -41,5 +43,5 @@ def step_rng(seed: int, step: int, draw: StepDraw) -> np.random.Generator:
 
 def batch_rng(seed: int, kind: int, number: int) -> np.random.Generator:
     """For the contents of batch `number` of a kind (its place in `recipes.KINDS`). Equal to that of a draw where both numbers are
-    below five, which does no harm: a batch and a decision have nothing in common."""
+    below six, which does no harm: a batch and a decision have nothing in common."""
     return np.random.default_rng((seed, kind, number))

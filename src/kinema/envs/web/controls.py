@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from kinema.envs.controls import ARROWS, CHOICE_KEYS, box_action, chosen_action
-from kinema.envs.spaces import Spec, encode_action, width
+from kinema.envs.spaces import Spec, encode_action, padded, width
 from kinema.errors import InputError, excerpt
 
 NAMED_KEYS = {
@@ -19,12 +19,13 @@ NAMED_KEYS = {
 MOST_NAME = 40
 
 
-def web_controls(world: dict[str, Any], names: Sequence[str] = ()) -> dict[str, Any]:
+def web_controls(world: dict[str, Any], names: Sequence[str] = (), numbers: int | None = None) -> dict[str, Any]:
     """How a recorded world is acted in by the player, as JSON.
 
     Args:
         world: The entry `world` of the model's config.
         names: Of the choices in order; none: those of the recording, or their numbers.
+        numbers: Those of an action as the network reads it; None: as many as the action has.
 
     Returns:
         "idle": the encoded action of no key [D]; "combine": whether actions of several keys add up (else the last key counts);
@@ -63,7 +64,7 @@ def web_controls(world: dict[str, Any], names: Sequence[str] = ()) -> dict[str, 
             keys = [_code(CHOICE_KEYS[i]), *([extra] if extra and extra not in taken else [])]
             taken.update(keys)
             add(name, keys, chosen_action(spec, i, idle_choice))
-    return {"idle": idle.tolist(), "combine": spec["type"] != "discrete", "actions": made}
+    return {"idle": padded(idle, numbers or len(idle)).tolist(), "combine": spec["type"] != "discrete", "actions": made}
 
 
 def _code(key: str) -> str:

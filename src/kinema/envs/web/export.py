@@ -23,7 +23,8 @@ from PIL import Image
 
 from kinema.autoencoder import to_uint8
 from kinema.devices import float32_default
-from kinema.envs.recorded import MOST_STEPS, starts_of
+from kinema.envs.recorded import MOST_STEPS
+from kinema.envs.starts import starts_of
 from kinema.envs.web.controls import web_controls
 from kinema.envs.web.graphs import StepShapes, write_graphs
 from kinema.envs.web.runtime import PACKAGE, read_runtime
@@ -78,7 +79,7 @@ def export_web(
         raise InputError(f"{model.config.name} is no model of a recorded world; expected one of kinema train world")
     if not 1 <= steps <= MOST_STEPS:
         raise InputError(f"{steps} steps: expected 1 to {MOST_STEPS}")
-    controls = web_controls(world, action_names)
+    controls = web_controls(world, action_names, model.config.action_width)
 
     def write(made: Path) -> PageContents:
         data = Pack()

@@ -199,7 +199,16 @@ def write_onnx(module: nn.Module, given: list[Tensor], names: list[str], outputs
 def _without_traces(proto: onnx.ModelProto) -> onnx.ModelProto:
     """The same graph without torch's notes of where each node was written: source text, and paths of this machine."""
     graph = proto.graph
-    for one in (proto, graph, *graph.node, *graph.value_info, *graph.initializer, *graph.input, *graph.output, *proto.functions):
+    for one in (
+        proto,
+        graph,
+        *graph.node,
+        *graph.value_info,
+        *graph.initializer,
+        *graph.input,
+        *graph.output,
+        *proto.functions,
+    ):
         del one.metadata_props[:]
         one.doc_string = ""
     for function in proto.functions:

@@ -40,7 +40,7 @@ class CreateWorld(Body):
         None, description="what the robot is rewarded for, such as 'reach the flag'; of a recorded world one of its tasks"
     )
     model: Text | None = Field(
-        None, description="its name; by default the smallest. A recorded world begins with recorded frames, without a start"
+        None, description="its name; by default the smallest. A recorded world begins with recorded frames, or a picture"
     )
     name: Text | None = Field(None, description="what to call it; by default the prompt, or the model of a recorded world")
 

@@ -77,13 +77,21 @@ def begin_world(
     if isinstance(model, Model):
         return World(model, start, seed=seed, fps=USUAL_FPS if fps is None else fps, size=size, task=task)
     name = model.config.name
-    if not isinstance(start, str) or start.strip():
-        given = "words" if isinstance(start, str) else "a state" if isinstance(start, Scene) else "a picture or clip"
+    if isinstance(start, Scene):
         raise InputError(
-            f"{name} is a recorded world, which begins with recorded frames, not with {given}; leave start out",
+            f"{name} is a recorded world, which has no state to begin with; give a picture of it, or leave start out",
             param="start",
         )
-    world = RecordedWorld(model, seed=seed, task=task)
+    words = start.strip() if isinstance(start, str) else ""
+    if words and task is None and words in ((model.config.world or {}).get("tasks") or ()):
+        words, task = "", words
+    if words:
+        raise InputError(
+            f"{name} is a recorded world, which begins with recorded frames, a picture or one of its tasks, not with other words;"
+            " leave start out",
+            param="start",
+        )
+    world = RecordedWorld(model, start=start if isinstance(start, Clip) else None, seed=seed, task=task)
     own = f"{world.size[0]}x{world.size[1]}"
     if size is not None and size != own:
         raise SizeError(

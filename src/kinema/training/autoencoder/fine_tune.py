@@ -30,9 +30,9 @@ FEW = 0.3
 class Pictures:
     """Square crops of a recording's pictures, and where they are unusual."""
 
-    def __init__(self, data: Dataset, episodes: Sequence[int]) -> None:
-        """Of the episodes with these numbers."""
-        every = max(1, -(-data.total_frames // MOST))
+    def __init__(self, data: Dataset, episodes: Sequence[int], most: int = MOST) -> None:
+        """Of the episodes with these numbers; most: pictures kept."""
+        every = max(1, -(-data.total_frames // most))
         self.frames: NDArray[np.uint8] = np.concatenate([data.episode(i).frames[::every] for i in episodes])
         some = self.frames[:: max(1, len(self.frames) // 200)]
         self.usual = np.median(some, axis=0).astype(np.int16)
@@ -51,27 +51,28 @@ class Pictures:
         crop = (slice(None), slice(top, top + side), slice(left, left + side))
         return torch.from_numpy(frames[crop].copy()), torch.from_numpy(self.unusual(frames)[crop].copy())
 
-    def draw(self, rng: np.random.Generator, count: int, side: int) -> torch.Tensor:
-        """Pictures alone."""
-        return self.draw_things(rng, count, side)[0]
-
 
 def fine_tune(
     start: Autoencoder,
-    data: Dataset,
+    recordings: Sequence[tuple[Dataset, Sequence[int]]],
     *,
-    episodes: Sequence[int],
     minutes: float | None,
     seed: int,
     say: Callable[[str], None] | None,
     steps: int | None = None,
 ) -> Autoencoder:
-    """`start` (in float32) trained on over the episodes with these numbers, for so many minutes or steps, whichever ends first."""
-    pictures = Pictures(data, episodes)
-    side = min(pictures.frames.shape[1:3])
+    """`start` (in float32) trained on over recordings, of each the episodes with these numbers, for so many minutes or steps,
+    whichever ends first. Each batch is of one recording."""
+    every = [Pictures(data, episodes, MOST // len(recordings)) for data, episodes in recordings]
+
+    def draw_things(rng: np.random.Generator, count: int, side: int) -> tuple[torch.Tensor, torch.Tensor]:
+        return every[int(rng.integers(len(every))) if len(every) > 1 else 0].draw_things(rng, count, side)
+
+    def draw(rng: np.random.Generator, count: int, side: int) -> torch.Tensor:
+        return draw_things(rng, count, side)[0]
+
+    side = min(every[0].frames.shape[1:3])
     config = TrainConfig(sides=((side, 1.0),), rate=1e-3, warmup=20, average=0.98, seed=seed)
-    trainer = AutoencoderTrainer(
-        config, start.config, pictures.draw_things, pictures.draw, start, minutes=minutes, steps=steps
-    )
+    trainer = AutoencoderTrainer(config, start.config, draw_things, draw, start, minutes=minutes, steps=steps)
     trainer.run((lambda line: say(f"autoencoder: {line}")) if say else (lambda line: None))
     return trainer.finish()
