@@ -10,7 +10,7 @@ that learned inside the world only are scored in the environment, beside the sam
 random. Environments that are not installed are left out, by name.
 Games of the ALE repeat an action by chance ("sticky actions", a quarter of all frames), so no world can say where things will
 be. For them the table has what the game itself reaches when it is put back to the same state and takes the same actions again;
-with --no-sticky they are recorded, and played, without it.
+with --no-sticky they are recorded, and played, without it. With --together one model learns all environments that are named.
 --write puts a table into docs/measurements/, where rows of other environments stay, and a strip of each world into docs/pictures/.
 """
 
@@ -20,7 +20,7 @@ import argparse
 import json
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
@@ -49,10 +49,11 @@ from kinema.training.world_report import AHEAD, SHOWN, changed_error, evaluate, 
 ENVS = {
     "ALE/Pong-v5": (14, 900),
     "ALE/Breakout-v5": (60, 900),
+    "ALE/Freeway-v5": (14, 900),
     "MiniGrid-DoorKey-6x6-v0": (120, 120),
     "MiniGrid-Empty-6x6-v0": (150, 100),
     "MiniGrid-Empty-Random-6x6-v0": (150, 60),
-    "CrafterReward-v1": (60, 400),
+    "CrafterReward-v1": (60, 300),
     "gym_pusht:gym_pusht/PushT-v0": (40, 300),
 }
 """Episodes recorded of each, and how long they are at most."""
@@ -103,23 +104,74 @@ ACTED = {
 """Crafter's player is in the middle of every picture."""
 
 
-def measure(
-    env: str, folder: Path, minutes: float, frames: int, episodes: int, seeds: int, steps: int, sticky: bool = True
-) -> dict[str, str]:
-    """Record, train, step, learn and score one environment. sticky: False for a game of the ALE without sticky actions."""
-    name = name_of(env, sticky)
-    count, most = ENVS.get(env, (40, 200))
-    data, run = folder / name, folder / f"{name}-run"
-    options = {} if sticky else NO_STICKY
-    if not (data / "meta/info.json").exists():
-        record(env, data, episodes_wanted=count, most=most, options=options)
-    if not (run / "world/config.json").exists():
+@dataclass(frozen=True)
+class Measured:
+    """An environment: sticky: False for a game of the ALE without sticky actions; data, world: folders of its recording and of its
+    world; others: how many more the world's network has learned."""
+
+    env: str
+    sticky: bool
+    data: Path
+    world: Path
+    others: int = 0
+
+    @property
+    def options(self) -> dict[str, Any]:
+        return {} if self.sticky else NO_STICKY
+
+    def record(self) -> None:
+        """Record it unless it is there."""
+        count, most = ENVS.get(self.env, (40, 200))
+        if not (self.data / "meta/info.json").exists():
+            record(self.env, self.data, episodes_wanted=count, most=most, options=self.options)
+
+
+def made_apart(envs: Sequence[str], folder: Path, minutes: float, no_sticky: bool) -> Iterator[Measured]:
+    """Each recorded, and a world trained of each; those that cannot be are left out, by name."""
+    for env in envs:
+        sticky = not (no_sticky and is_atari(env))
+        name = name_of(env, sticky)
+        one, run = Measured(env, sticky, folder / name, folder / f"{name}-run/world"), folder / f"{name}-run"
+        try:
+            one.record()
+            if not (one.world / "config.json").exists():
+                train_world(one.data, out=run, minutes=minutes, resume=(run / "run.json").exists(), show=_show)
+        except InputError as wrong:
+            print(f"left out: {env}: {wrong}", file=sys.stderr)
+            continue
+        yield one
+
+
+def made_together(envs: Sequence[str], folder: Path, minutes: float, no_sticky: bool) -> Iterator[Measured]:
+    """All recorded, and one model trained of them."""
+    run, names = folder / "together", [(env, not (no_sticky and is_atari(env))) for env in envs]
+    every = [
+        Measured(env, sticky, folder / name_of(env, sticky), run / "worlds" / name_of(env, sticky), len(envs) - 1)
+        for env, sticky in names
+    ]
+    for one in every:
+        one.record()
+    if not all((one.world / "config.json").exists() for one in every):
+        data = [(one.data, 1.0) for one in every]
         train_world(data, out=run, minutes=minutes, resume=(run / "run.json").exists(), show=_show)
-    trained = read_config(run / "world").trained
-    model = load_world(run)
+    yield from every
+
+
+def is_atari(env: str) -> bool:
+    return env.rpartition(":")[2].startswith("ALE/")
+
+
+def measure(one: Measured, frames: int, episodes: int, seeds: int, steps: int) -> dict[str, str]:
+    """Step, learn and score one environment."""
+    env, data, options, most = one.env, one.data, one.options, ENVS.get(one.env, (40, 200))[1]
+    trained = read_config(one.world).trained
+    model = load_world(one.world.parent, one.world.name)
     found = trained["figures"] | evaluate(model, recordings_of(model, data), steps=steps)[0]
     row = {
-        "environment": env + ("" if sticky else ", no sticky actions") + (f", {steps} steps" if steps > 1 else ""),
+        "environment": env
+        + ("" if one.sticky else ", no sticky actions")
+        + (f", with {one.others} others" if one.others else "")
+        + (f", {steps} steps" if steps > 1 else ""),
         "date": str(date.today()),
         "frames": f"{Dataset.open(data).total_frames:,}",
         "minutes": str(trained["minutes"]),
@@ -134,7 +186,7 @@ def measure(
     row[f"painted with the entities of {', '.join(map(str, SHOWN))} frames later, of copying"] = " / ".join(painted) or "-"
     row["entities read off pictures, in spreads"] = f"{found['read']:.2f}" if "read" in found else "-"
     row["follows actions"] = f"{found['action_following']:.2f}"
-    row["acted thing in place: imagined, last known, other actions"] = in_place(env, load_world(run), data, steps)
+    row["acted thing in place: imagined, last known, other actions"] = in_place(env, model, data, steps)
     row |= game_again(env, options)
     row["rewards: AUROC"] = (
         f"{found['rewards_auroc']:.2f}" if "rewards_auroc" in found else f"too few: {found['rewards']:.0f}"
@@ -142,14 +194,14 @@ def measure(
     row["termination: AUROC, ends"] = ends_of(found)
     if frames:
         began = time.time()
-        row |= agents_of(load_world(run), env, frames, episodes, most, seeds, options)
+        row |= agents_of(model, env, frames, episodes, most, seeds, options)
         print(f"agents: {time.time() - began:.0f} s", file=sys.stderr)
     print(row, flush=True)
     return row
 
 
-def load_world(run: Path) -> DiTModel:
-    world = load(run / "world")
+def load_world(run: Path, name: str = "world") -> DiTModel:
+    world = load(run / name)
     if not isinstance(world, DiTModel):
         raise InputError(f"{run} is no run of a recorded world; name the --out folder of a kinema train world")
     return world
@@ -294,23 +346,19 @@ def main() -> int:
     parser.add_argument("--episodes", type=int, default=20, help="scored (default: 20)")
     parser.add_argument("--seeds", type=int, default=3, help="agents of each kind (default: 3)")
     parser.add_argument("--steps", type=int, default=1, help="of the sampler, in held-back stretches (default: 1)")
+    parser.add_argument("--together", action="store_true", help="one model of all of them")
     parser.add_argument("--no-sticky", action="store_true", help="games of the ALE without sticky actions")
     parser.add_argument("--out", type=Path, default=Path("out/recorded-worlds"), help="what exists there is used again")
     parser.add_argument("--write", action="store_true", help="write docs/measurements/recorded-worlds.md")
     given = parser.parse_args()
     rows = []
-    for env in given.envs or list(ENVS):
-        sticky = not (given.no_sticky and env.rpartition(":")[2].startswith("ALE/"))
-        try:
-            rows.append(
-                measure(env, given.out, given.minutes, given.frames, given.episodes, given.seeds, given.steps, sticky)
-            )
-        except InputError as wrong:
-            print(f"left out: {env}: {wrong}", file=sys.stderr)
-            continue
+    make = made_together if given.together else made_apart
+    for one in make(given.envs or list(ENVS), given.out, given.minutes, given.no_sticky):
+        rows.append(measure(one, given.frames, given.episodes, given.seeds, given.steps))
         if given.write:
-            name = name_of(env, sticky)
-            picture = Image.open(given.out / f"{name}-run" / "rollout.png").convert("RGB")
+            shown = one.world if given.together else one.world.parent
+            name = name_of(one.env, one.sticky) + ("-together" if given.together else "")
+            picture = Image.open(shown / "rollout.png").convert("RGB")
             picture.save(ROOT / "docs" / "pictures" / f"world-{name}.jpg", quality=88, subsampling=0)
     if given.write and rows:
         kept_path = ROOT / "docs" / "measurements" / "recorded-worlds.json"
