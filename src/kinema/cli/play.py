@@ -50,7 +50,11 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
     add_model(parser, "steps of the plan of the first frame (default: 16) and of every frame after it (default: 1)")
     add_size(parser, "that of the clip it starts from, else the model's own")
     parser.add_argument("--fps", type=number, default=None, help=f"frames a second (default: {FPS:g})")
-    parser.add_argument("--task", default=None, help="what the robot is rewarded for, such as 'reach the flag'")
+    parser.add_argument(
+        "--task",
+        default=None,
+        help="what the robot is rewarded for, such as 'reach the flag'; of a recorded world one of its tasks",
+    )
     parser.add_argument("--save", type=Path, default=None, help="write the world here when leaving")
     parser.add_argument("--force", action="store_true", help="let --save overwrite what is there")
     parser.set_defaults(run=run)
