@@ -24,7 +24,7 @@ from kinema.models.hub import load, weights_sha256
 from kinema.training import checkpoint
 from kinema.training.recorded_world import train_world, word_of
 from kinema.training.recordings import Among, Recordings, RecordingsLesson, WorldRecipe
-from kinema.training.sources import parse_source, sources_of
+from kinema.training.sources import parse_source, weighted_folders
 
 RECIPE = WorldRecipe(compile=False, frames=4, batch=2, size="nano", time_every=2, context=2)
 TASK = "get to the green goal square"
@@ -148,10 +148,10 @@ def test_sources_have_weights(tmp_path: Path) -> None:
     (tmp_path / "a=2").mkdir()
     assert parse_source(str(tmp_path / "a=2")) == (str(tmp_path / "a=2"), 1.0), "a folder that is there is meant"
     assert parse_source("s3://x?key=abc") == ("s3://x?key=abc", 1.0)
-    assert sources_of("a") == [("a", 1.0)] and sources_of([("a", 1), ("b", 3)]) == [("a", 1.0), ("b", 3.0)]
+    assert weighted_folders("a") == [("a", 1.0)] and weighted_folders([("a", 1), ("b", 3)]) == [("a", 1.0), ("b", 3.0)]
     for bad in ([], [("a", 0.0)], [("a", float("nan"))], [("a", True)]):
         with pytest.raises(InputError, match="expected"):
-            sources_of(bad)
+            weighted_folders(bad)
 
 
 @pytest.mark.parametrize(

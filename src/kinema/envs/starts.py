@@ -11,11 +11,11 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
+from PIL import Image
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from kinema.canvas.canvas import Tracks
-from kinema.datasets.pictures import to_picture
 from kinema.errors import InputError, ModelError, excerpt
 from kinema.inference.dit_rollout import WANTED, read_numbers
 from kinema.inference.rollout import task_condition
@@ -47,8 +47,9 @@ def starts_of(model: DiTModel) -> Tracks:
 def encoded_frames(model: DiTModel, clip: Clip) -> torch.Tensor:
     """The last frames of a clip, resized, as latents [T, C, h, w]; as many as recorded beginnings have at most."""
     frames = clip.frames[-starts_of(model)["video"].shape[1] :]
-    size = model.config.height, model.config.width
-    return model.autoencoder.encode_frames(np.stack([to_picture(frame, size) for frame in frames])).to(model.device)
+    size = model.config.width, model.config.height
+    resized = [np.asarray(Image.fromarray(frame).resize(size, Image.Resampling.BOX)) for frame in frames]
+    return model.autoencoder.encode_frames(np.stack(resized)).to(model.device)
 
 
 @torch.inference_mode()

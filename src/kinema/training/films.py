@@ -33,14 +33,14 @@ from kinema.training.film_lesson import ClipsLesson, FilmRecipe
 from kinema.training.length import check_minutes, check_steps, worth_compiling
 from kinema.training.parallel import ALONE, Ranks
 from kinema.training.sharded_checkpoint import holds_run, load_run
-from kinema.training.sources import Data, sources_of
+from kinema.training.sources import Data, weighted_folders
 
 log = logging.getLogger(__name__)
 
 MINUTES = 60.0
 CACHE = "latents"
 """The folder, in the run's, of clips as latents; of several sets, the beginning of the names of their folders."""
-Learned = Sequence[tuple[CaptionedClips, float]]
+WeightedClips = Sequence[tuple[CaptionedClips, float]]
 """Sets of clips with their weights."""
 SHOWN = 4
 """Held-out captions that the picture of a run shows."""
@@ -95,7 +95,7 @@ def train_video(
         checkpoint.check_exists(out)
     if not resume and holds_run(out):
         raise InputError(f"{out} holds a run already; go on with --resume {out}, or name another --out")
-    learned = [(CaptionedClips.open(folder), weight) for folder, weight in sources_of(data)]
+    learned = [(CaptionedClips.open(folder), weight) for folder, weight in weighted_folders(data)]
     ranks.wait()
     lock = locked(out) if ranks.first else nullcontext()
     with lock, torch.inference_mode(False), torch.enable_grad(), float32_default():
@@ -103,7 +103,7 @@ def train_video(
 
 
 def _train(
-    learned: Learned,
+    learned: WeightedClips,
     wish: FilmRecipe,
     out: Path,
     minutes: float | None,
@@ -162,13 +162,13 @@ def _train(
     return _finish(trainer, learned, cache, wish, autoencoder, before, after)
 
 
-def _paths(learned: Learned) -> str:
+def _paths(learned: WeightedClips) -> str:
     return ", ".join(str(clips.path) for clips, _ in learned)
 
 
 def _finish(
     trainer: DiTTrainer,
-    learned: Learned,
+    learned: WeightedClips,
     cache: ClipSet,
     wish: FilmRecipe,
     autoencoder: VideoAutoencoder,

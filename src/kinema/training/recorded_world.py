@@ -40,7 +40,7 @@ from kinema.training.length import check_minutes, check_steps, worth_compiling
 from kinema.training.parallel import ALONE, Ranks
 from kinema.training.recordings import SHORTEST, Among, Recordings, RecordingsLesson, WorldRecipe, held_back, usable
 from kinema.training.sharded_checkpoint import holds_run, load_run
-from kinema.training.sources import Data, Source, sources_of
+from kinema.training.sources import Data, WeightedFolder, weighted_folders
 from kinema.training.world_report import evaluate, save_starts, world_card
 from kinema.types import parse_json, python_values
 
@@ -49,7 +49,7 @@ log = logging.getLogger(__name__)
 MINUTES = 60.0
 AUTOENCODER = "codec"
 """The folder, in the run's and in the model's, of a autoencoder that was trained on."""
-Learned = Sequence[tuple[Dataset, float]]
+WeightedRecordings = Sequence[tuple[Dataset, float]]
 """Recordings with their weights."""
 RUN = "run.json"
 """What a run was asked for, length, data and where they lie, written before its first stage. A run that ends before its first
@@ -169,7 +169,7 @@ def _begun(out: Path) -> dict[str, Any] | None:
         raise InputError(f"{path} cannot be read; begin a new run in another --out") from None
 
 
-def data_of_run(out: Path | str) -> tuple[list[Source], str | None] | None:
+def data_of_run(out: Path | str) -> tuple[list[WeightedFolder], str | None] | None:
     """The recordings that the run in `out` learns from with their weights, and the camera, by RUN; None where it does not say."""
     try:
         begun = parse_json((Path(out) / RUN).read_text(encoding="utf-8"))
@@ -180,18 +180,20 @@ def data_of_run(out: Path | str) -> tuple[list[Source], str | None] | None:
         return None
 
 
-def _identity(learned: Learned) -> dict[str, Any]:
+def _identity(learned: WeightedRecordings) -> dict[str, Any]:
     """What tells recordings from others."""
     if len(learned) == 1:
         return learned[0][0].identity()
     return {"recordings": [data.identity() for data, _ in learned], "weights": [weight for _, weight in learned]}
 
 
-def _folders(learned: Learned) -> str:
+def _folders(learned: WeightedRecordings) -> str:
     return ", ".join(str(data.folder) for data, _ in learned)
 
 
-def _write_begun(out: Path, minutes: float | None, steps: int | None, learned: Learned, camera: str | None) -> None:
+def _write_begun(
+    out: Path, minutes: float | None, steps: int | None, learned: WeightedRecordings, camera: str | None
+) -> None:
     path, temporary = out / RUN, out / f".{RUN}.tmp"
     folders = [(str(data.folder.resolve()), weight) for data, weight in learned]
     where: dict[str, Any] = {"folder": folders[0][0]} if len(folders) == 1 else {"folders": folders, "camera": camera}
@@ -203,7 +205,7 @@ def _write_begun(out: Path, minutes: float | None, steps: int | None, learned: L
         raise OutputError(f"{path} could not be written: {error.strerror}") from None
 
 
-def _check_same_data(before: dict[str, Any] | None, learned: Learned, out: Path) -> None:
+def _check_same_data(before: dict[str, Any] | None, learned: WeightedRecordings, out: Path) -> None:
     """InputError where a run goes on with another recording than it began with, saying what differs."""
     now = _identity(learned)
     if before is None or before == now:
@@ -256,7 +258,7 @@ def train_world(
     check_steps(steps)
     ranks.share(wish.accumulate).rows(wish.batch)
     minutes, steps = None if minutes is None else float(minutes), None if steps is None else int(steps)
-    learned = [(_opened(folder, camera), weight) for folder, weight in sources_of(data)]
+    learned = [(_opened(folder, camera), weight) for folder, weight in weighted_folders(data)]
     _check_together([dataset for dataset, _ in learned])
     if resume and _begun(out) is None and not holds_run(out):
         checkpoint.check_exists(out)
@@ -295,7 +297,7 @@ def _name_of(dataset: Dataset) -> str:
 
 
 def _train(
-    learned: Learned,
+    learned: WeightedRecordings,
     camera: str | None,
     wish: WorldRecipe,
     out: Path,

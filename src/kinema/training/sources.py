@@ -8,13 +8,13 @@ from pathlib import Path
 
 from kinema.errors import InputError
 
-Source = tuple[Path | str, float]
+WeightedFolder = tuple[Path | str, float]
 """A folder or an address, and its weight."""
-Data = Path | str | Sequence[Source]
+Data = Path | str | Sequence[WeightedFolder]
 """One folder, or several with their weights, above 0."""
 
 
-def sources_of(data: Data) -> list[Source]:
+def weighted_folders(data: Data) -> list[WeightedFolder]:
     """The folders with their weights; one alone has weight 1. InputError: none, a weight that is not above 0, one named twice."""
     if isinstance(data, Path | str):
         return [(data, 1.0)]
@@ -31,7 +31,7 @@ def sources_of(data: Data) -> list[Source]:
     return [(folder, float(weight)) for folder, weight in sources]
 
 
-def parse_source(text: str) -> Source:
+def parse_source(text: str) -> WeightedFolder:
     """ "FOLDER" or "FOLDER=WEIGHT", such as pong=2, as a folder with its weight. InputError: the weight is none above 0."""
     folder, sign, weight = text.rpartition("=")
     if not sign or Path(text).exists():
