@@ -50,7 +50,7 @@ def test_each_becomes_a_world_of_its_own_actions_with_the_same_weights(worlds: P
     assert weights_sha256(worlds / "cart") == weights_sha256(worlds / "grid")
     cart, grid = (load(str(worlds / name)) for name in ("cart", "grid"))
     assert isinstance(cart, DiTModel) and isinstance(grid, DiTModel)
-    assert cart.config.network == grid.config.network and cart.config.action_width == 7
+    assert cart.config.network == grid.config.network and cart.config.action_width == 7 and cart.config.network.places
     about = cart.config.world or {}
     assert about["tasks"] == ["CartPole"] and about["action"]["n"] == 2 and about["sensors"]["names"] == []
     assert (grid.config.world or {})["tasks"] == [TASK]

@@ -74,7 +74,7 @@ def config_for(data: Dataset, recordings: Recordings, recipe: WorldRecipe, name:
             context=recipe.context,
             causal=True,
             time_every=recipe.time_every,
-            places=bool(wanted),
+            places=bool(wanted) or recordings.among is not None,
             text_dim=0 if recordings.text is None else recordings.text[0].shape[-1],
             known={track: recipe.context * count for track, count in numbers.items()} | wanted,
             predicted={"reward": 1, "terminated": 1, **({"sensors": recordings.sensors} if recordings.sensors else {})},
