@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import io
 import os
 import re
 from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
 import pytest
+from PIL import Image
 
 pytest.importorskip("playwright", reason="needs playwright: pip install -e '.[dev]'")
 
 from playwright.sync_api import Page, expect
-from tests.e2e.browser import rests, world_of
+from tests.e2e.browser import choose, picture, rests, world_of
 from tests.e2e.conftest import Running, start, stop, until
 from tests.server.recorded_worlds import add_world, cart_entities
 
@@ -46,7 +49,7 @@ def test_a_recorded_world_is_played_by_its_keys(studio: Page, server: Running) -
     card.get_by_test_id("enter-model").click()
     expect(studio.get_by_test_id("world-model")).to_have_value("cart")
     expect(studio.get_by_test_id("about-recorded")).to_contain_text("CartPole-v1 from recordings")
-    for field in ("start-from", "world-prompt", "world-fps", "world-task"):
+    for field in ("world-prompt", "world-fps", "world-task", "recorded-task"):
         expect(studio.get_by_test_id(field)).to_have_count(0)
     studio.get_by_test_id("start-world").click()
     expect(studio.get_by_test_id("recorded-world")).to_contain_text("one of 2")
@@ -82,6 +85,20 @@ def test_a_recorded_world_is_played_by_its_keys(studio: Page, server: Running) -
     expect(studio).not_to_have_url(before)
     assert world_of(server, studio)["parent"] == begun["id"]
     expect(studio.get_by_test_id("world-keys")).to_be_visible()
+
+
+def test_a_recorded_world_begins_with_a_picture(studio: Page, server: Running) -> None:
+    studio.get_by_test_id("nav-models").click()
+    studio.locator("[data-testid=model-card][data-model=cart]").get_by_test_id("enter-model").click()
+    choose(studio, "start-from", "A picture")
+    expect(studio.get_by_test_id("start-world")).to_be_disabled()
+    studio.get_by_test_id("world-picture-input").set_input_files(picture((240, 30, 30)))
+    studio.get_by_test_id("start-world").click()
+    expect(studio.get_by_test_id("world-keys")).to_be_visible()
+    id = world_of(server, studio)["id"]
+    with server.http() as client, Image.open(io.BytesIO(client.get(f"/v1/worlds/{id}/frame").content)) as shown:
+        red, green, _ = np.asarray(shown.convert("RGB")).reshape(-1, 3).mean(0)
+    assert red > 180 and green < 90, "what was sent, not a recorded beginning"
 
 
 def test_an_end_stays_in_sight(studio: Page, server: Running) -> None:

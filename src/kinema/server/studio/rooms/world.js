@@ -39,13 +39,25 @@ const EXAMPLES = [
   "a purple robot, a pink star and an orange flag",
 ];
 const SOURCES = [["words", "Words"], ["clip", "A clip"], ["picture", "A picture"]];
+const RECORDED_SOURCES = [["words", "The recording"], ["clip", "A clip"], ["picture", "A picture"]];
 
 /** What POST /v1/worlds is told to start from; null while something is missing. `own` is a video file of one's own. */
 function startOf({ source, recorded, prompt, clip, own, picture }) {
-  if (recorded) return {};
+  if (source === "words" && recorded) return {};
   if (source === "words") return prompt.trim() ? { prompt: prompt.trim() } : null;
   if (source === "clip") return own ? { video: { file_id: own.id } } : clip && { video: { id: clip.id } };
   return picture && { picture: { file_id: picture.file_id } };
+}
+
+/** Tasks of a recorded world. */
+function tasksOf(about) {
+  return about?.kinema.recorded?.tasks?.filter(Boolean) ?? [];
+}
+
+/** The task as POST /v1/worlds takes it: of a recorded world one of its own, or none. */
+function taskOf(about, task) {
+  const wanted = task.trim();
+  return about?.kinema.world && !tasksOf(about).includes(wanted) ? null : wanted;
 }
 
 function Begin({ clipId }) {
@@ -66,8 +78,8 @@ function Begin({ clipId }) {
   const name = source !== "clip" ? undefined : own ? own.filename : clip ? title(clip) : undefined;
   const start = async () => {
     if (!from) return;
-    const own = recorded ? {} : { start: from, fps: fps ?? 16, task: task.trim(), name };
-    const body = { ...own, seed: keptSeed ?? randomSeed(), model: about?.id };
+    const begun = { start: source === "words" && recorded ? null : from, task: taskOf(about, task), name };
+    const body = { ...begun, fps: recorded ? null : fps ?? 16, seed: keptSeed ?? randomSeed(), model: about?.id };
     setBusy(true);
     const world = await attempt(() => worlds.create(compact(body)));
     setBusy(false);
@@ -107,14 +119,14 @@ function Begin({ clipId }) {
         ${!about && html`<p class="quiet" data-testid="no-world-model">No installed model keeps the state of a scene, so there is nothing to step into.
           <a href="#/models">What the models can do</a></p>`}
         ${recorded && html`<p class="quiet" data-testid="about-recorded">${about.id} learned ${about.kinema.recorded.env || "an environment"} from recordings, and
-          begins with recorded frames. Its keys act: ${Object.keys(about.kinema.recorded.controls.keys).map((key) => key.replace("Arrow", "")).join(" ")}.
-          It cannot be told in words.</p>`}
-        ${!recorded && html`<${Choice} label="Start from" value=${source} options=${SOURCES} onChange=${setSource}
-          testid="start-from" />`}
+          begins with recorded frames, or with a picture of it. Its keys act: ${Object.keys(about.kinema.recorded.controls.keys).map((key) => key.replace("Arrow", "")).join(" ")}.
+          ${about.kinema.recorded.changes ? "" : "It cannot be told in words."}</p>`}
+        <${Choice} label="Start from" value=${source} options=${recorded ? RECORDED_SOURCES : SOURCES} onChange=${setSource}
+          testid="start-from" />
         ${!recorded && source === "words" && html`<${FromWords} prompt=${prompt} model=${about}
           onChange=${(text) => set({ prompt: text })} onSubmit=${start} />`}
-        ${!recorded && source === "clip" && html`<${FromClip} clip=${clip} own=${own} onClip=${takeClip} onOwn=${takeOwn} />`}
-        ${!recorded && source === "picture" && html`<${FromPicture} picture=${picture} onPicture=${setPicture} />`}
+        ${source === "clip" && html`<${FromClip} clip=${clip} own=${own} onClip=${takeClip} onOwn=${takeOwn} />`}
+        ${source === "picture" && html`<${FromPicture} picture=${picture} onPicture=${setPicture} />`}
         <div class="inline-form">
           <${SeedField} value=${keptSeed} onChange=${(value) => set({ keptSeed: value })} testid="world-seed" />
           ${!recorded && html`<${NumberField} label="Frames a second" value=${fps} min=${about?.kinema.fps?.[0] ?? 1}
@@ -124,6 +136,10 @@ function Begin({ clipId }) {
               onInput=${(event) => set({ task: event.currentTarget.value })} data-testid="world-task" />
             <datalist id="tasks">${TASKS.map((text) => html`<option value=${text} />`)}</datalist>
           <//>`}
+          ${recorded && tasksOf(about).length > 1 && html`<div style=${{ maxWidth: "300px" }}>
+            <${Select} label="Task" value=${taskOf(about, task) ?? ""} options=${[["", "Any"], ...tasksOf(about).map((one) => [one, one])]}
+              onChange=${(value) => set({ task: value })} testid="recorded-task" />
+          </div>`}
         </div>
         <div><${Button} kind="film" disabled=${!from || !about} busy=${busy} onClick=${start} testid="start-world">Step into it<//></div>
       </section>
