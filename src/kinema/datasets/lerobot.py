@@ -17,6 +17,7 @@ import hashlib
 import io
 import json
 import logging
+import os
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -116,7 +117,7 @@ class Dataset:
         """
         pa, root = pyarrow_module(), Path(folder)
         path = root / "meta/info.json"
-        if not path.exists():
+        if not os.path.exists(path):  # also for a path that is too long
             raise MediaError(f"{folder} holds no episode dataset (meta/info.json); make one with kinema record")
         try:
             info = parse_json(path.read_text(encoding="utf-8-sig"))

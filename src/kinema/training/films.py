@@ -33,7 +33,7 @@ from kinema.training.film_lesson import ClipsLesson, FilmRecipe
 from kinema.training.length import check_minutes, check_steps, worth_compiling
 from kinema.training.parallel import ALONE, Ranks
 from kinema.training.sharded_checkpoint import holds_run, load_run
-from kinema.training.sources import Data, weighted_folders
+from kinema.training.sources import Data, folder_name, weighted_folders
 
 log = logging.getLogger(__name__)
 
@@ -143,7 +143,7 @@ def _train(
     else:
         cache = Mixture([(cached(clips, out / f"{CACHE}-{i + 1}"), weight) for i, (clips, weight) in enumerate(learned)])
     wish = replace(wish, frames=min(wish.frames, cache.longest(), cache.longest(held_out=True)))
-    config = film_config(cache, wish, "-".join(Path(str(clips.path).rstrip("/")).name or "clips" for clips, _ in learned))
+    config = film_config(cache, wish, "-".join(folder_name(clips.path) or "clips" for clips, _ in learned))
     lesson = ClipsLesson(cache, wish)
     trainer = DiTTrainer(wish, config, lesson, out, minutes=minutes, steps=steps, device=device, data=identity, ranks=ranks)
 

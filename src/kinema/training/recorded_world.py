@@ -40,7 +40,7 @@ from kinema.training.length import check_minutes, check_steps, worth_compiling
 from kinema.training.parallel import ALONE, Ranks
 from kinema.training.recordings import SHORTEST, Among, Recordings, RecordingsLesson, WorldRecipe, held_back, usable
 from kinema.training.sharded_checkpoint import holds_run, load_run
-from kinema.training.sources import Data, WeightedFolder, weighted_folders
+from kinema.training.sources import Data, WeightedFolder, folder_name, weighted_folders
 from kinema.training.world_report import evaluate, save_starts, world_card
 from kinema.types import parse_json, python_values
 
@@ -106,7 +106,7 @@ def config_for(data: Dataset, recordings: Recordings, recipe: WorldRecipe, name:
 
 def word_of(data: Dataset) -> str:
     """What an environment is called in words, by its id: "Pong" of "ALE/Pong-v5"; by its folder where it has none."""
-    env = str(data.about.get("env") or data.folder.absolute().name).rpartition("/")[2].rpartition(":")[2]
+    env = str(data.about.get("env") or folder_name(data.folder)).rpartition("/")[2].rpartition(":")[2]
     return re.sub(r"[-_]+", " ", re.sub(r"-v\d+$", "", env)).strip() or "world"
 
 
@@ -216,7 +216,8 @@ def _check_same_data(before: dict[str, Any] | None, learned: WeightedRecordings,
         for name, word in names.items()
         if before.get(name) != now.get(name)
     ]
-    differs = [] if "recordings" in before or "recordings" in now else differs
+    if "recordings" in before or "recordings" in now:
+        differs = ["other recordings, weights, or order of them"]
     raise InputError(
         f"{_folders(learned)} has changed since the run in {out} began ({'; '.join(differs) or 'another recording'}); begin a new"
         " run in another --out"
@@ -285,15 +286,16 @@ def _check_together(datasets: Sequence[Dataset]) -> None:
     if len(sizes) > 1:
         there = ", ".join(f"{wide}x{high} ({folder})" for (high, wide), folder in sizes.items())
         raise InputError(f"pictures of {there}: one network learns those of one size; record them with the same --size")
-    names = [dataset.folder.absolute().name for dataset in datasets]
-    twice = next((name for name in names if names.count(name) > 1), None)
+    names = [folder_name(dataset.folder) for dataset in datasets]
+    alike = [name.casefold() for name in names]  # some disks hold names that differ by case as one
+    twice = next((name for i, name in enumerate(names) if alike[i] in alike[:i]), None)
     if twice is not None:
         raise InputError(f"two recordings are in folders called {twice!r}, as their worlds would be; rename one")
 
 
 def _name_of(dataset: Dataset) -> str:
     """Of the model; also for a folder whose letters the locale does not know."""
-    return f"world-{os.fsencode(dataset.folder.absolute().name).decode('utf-8', 'replace')}"
+    return f"world-{os.fsencode(folder_name(dataset.folder)).decode('utf-8', 'replace')}"
 
 
 def _train(
@@ -364,7 +366,7 @@ def _train(
             )
         return out / "world"
     for dataset, recordings, config in zip(datasets, every, configs, strict=True) if ranks.first else ():
-        folder = out / "worlds" / dataset.folder.absolute().name
+        folder = out / "worlds" / folder_name(dataset.folder)
         _finish(trainer, weights, dataset, recordings, config, autoencoder, folder).save(folder / "rollout.png")
     return out / "worlds"
 
