@@ -83,9 +83,9 @@ def begin_recorded(arguments: argparse.Namespace) -> RecordedWorld | None:
     from kinema.media import Clip
 
     path = Path(arguments.start)
-    own = world_folders(path) if arguments.start and len(arguments.start) < MOST_OF_A_PATH and path.is_dir() else []
+    own = world_folders(path) if arguments.start and len(arguments.start) < MOST_OF_A_PATH and os.path.isdir(path) else []
     folders = own or (world_folders(Path(arguments.model)) if arguments.model else [])
-    if not folders or (path.suffix in (".kinema", ".world") and path.is_file()):
+    if not folders or (path.suffix in (".kinema", ".world") and os.path.isfile(path)):
         return None
     from kinema.envs.recorded import RecordedWorld
 
@@ -97,7 +97,7 @@ def begin_recorded(arguments: argparse.Namespace) -> RecordedWorld | None:
             raise InputError(f"{path} holds several worlds: {names}; step into one: kinema play {own[0]}")
         start, folder, task = None, own[0], None
     else:
-        start = Clip.open(path) if path.suffix in ENDINGS else None
+        start = Clip.open(path) if path.suffix.lower() in ENDINGS else None
         folder, task = world_from(folders, arguments.start if start is None else start)
     return RecordedWorld(
         folder, start=start, seed=arguments.seed, task=arguments.task or task, steps=arguments.steps or 1,
@@ -117,9 +117,9 @@ def begin(arguments: argparse.Namespace) -> World | RecordedWorld:
     if recorded is not None:
         return recorded
     if len(start) < MOST_OF_A_PATH and "\n" not in start:
-        if start and (path / "meta" / "info.json").exists():
+        if start and os.path.exists(path / "meta" / "info.json"):
             raise InputError(f"{path} is a recording; train a world of it first: kinema train world --data {path}")
-        if path.suffix in (".kinema", ".world") or (path.is_file() and path.suffix not in (*ENDINGS, ".json")):
+        if path.suffix in (".kinema", ".world") or (os.path.isfile(path) and path.suffix.lower() not in (*ENDINGS, ".json")):
             from kinema.envs.recorded import RecordedWorld
             from kinema.simulation.checkpoint import saved_kind
 
@@ -128,10 +128,10 @@ def begin(arguments: argparse.Namespace) -> World | RecordedWorld:
             if kind == "dream":
                 return RecordedWorld.open(path, model=arguments.model, device=arguments.device)
             return World.open(path, model=arguments.model, device=arguments.device)
-        if start in available_models() or (path.is_dir() and (path / "config.json").exists()):
+        if start in available_models() or os.path.exists(path / "config.json"):
             arguments.model, start = start, ""
     given: str | Clip | Scene = start
-    if path.suffix in ENDINGS:
+    if path.suffix.lower() in ENDINGS:
         given = Clip.open(path)
     elif path.suffix == ".json":
         try:

@@ -5,6 +5,7 @@ Axes: N beginnings, T frames.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from weakref import WeakKeyDictionary
@@ -74,9 +75,9 @@ def start_from(model: DiTModel, clip: Clip, task: int) -> Tracks:
 def world_folders(folder: Path) -> list[Path]:
     """The recorded worlds in a folder: a world itself, that of a run, or all of a run of several recordings."""
     for one in (folder, folder / "world"):
-        if (one / STARTS).is_file():
+        if os.path.isfile(one / STARTS):  # false for a path that is too long
             return [one]
-    return sorted(path.parent for one in (folder, folder / "worlds") for path in one.glob(f"*/{STARTS}"))
+    return sorted(path.parent for one in (folder, folder / "worlds") if os.path.isdir(one) for path in one.glob(f"*/{STARTS}"))
 
 
 def world_from(folders: Sequence[Path], start: str | Clip) -> tuple[Path, str | None]:

@@ -171,7 +171,7 @@ def is_dit_folder(folder: str | Path) -> bool:
 def find(name: str | Path) -> Path:
     """The folder of a model by name or path; ModelError lists those that exist."""
     for path in (Path(name), weights_folder() / name):
-        if (path / CONFIG).exists() and (path / WEIGHTS).exists():
+        if os.path.exists(path / CONFIG) and os.path.exists(path / WEIGHTS):  # false for a path that is too long
             return path
     known = ", ".join(available_models()) or "none is installed"
     raise ModelError(f"no model {str(name)!r}: expected a folder with {CONFIG} and {WEIGHTS}, or one of: {known}")
