@@ -5,7 +5,6 @@ Axes: N beginnings, T frames.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from weakref import WeakKeyDictionary
@@ -23,6 +22,7 @@ from kinema.inference.rollout import task_condition
 from kinema.media import Clip
 from kinema.models.dit_model import DiTModel, DiTModelConfig
 from kinema.models.hub import find, read_config
+from kinema.types import path_exists
 
 STARTS = "starts.safetensors"
 
@@ -75,9 +75,9 @@ def start_from(model: DiTModel, clip: Clip, task: int) -> Tracks:
 def world_folders(folder: Path) -> list[Path]:
     """The recorded worlds in a folder: a world itself, that of a run, or all of a run of several recordings."""
     for one in (folder, folder / "world"):
-        if os.path.isfile(one / STARTS):  # false for a path that is too long
+        if path_exists(one / STARTS):
             return [one]
-    return sorted(path.parent for one in (folder, folder / "worlds") if os.path.isdir(one) for path in one.glob(f"*/{STARTS}"))
+    return sorted(path.parent for one in (folder, folder / "worlds") if path_exists(one) for path in one.glob(f"*/{STARTS}"))
 
 
 def world_from(folders: Sequence[Path], start: str | Clip) -> tuple[Path, str | None]:

@@ -111,16 +111,17 @@ def word_of(data: Dataset) -> str:
 
 
 def _stretch(datasets: Sequence[Dataset], frames: int) -> int:
-    """How long stretches are: as wished, or shorter where most episodes of a recording are."""
+    """How long stretches are: as wished, or shorter where most episodes of a recording that training sees are."""
     return min(_stretch_of(data, frames) for data in datasets)
 
 
 def _stretch_of(data: Dataset, frames: int) -> int:
-    lengths = sorted(int(data.rows[number]["length"]) for number in usable(data))
-    if 2 * len(lengths) <= len(data):
+    numbers = usable(data)
+    if 2 * len(numbers) <= len(data):
         raise InputError(f"most episodes of {data.folder} have fewer than {SHORTEST} frames; record longer ones")
-    if len(lengths) < len(data):
-        log.warning("%d episodes of fewer than %d frames are left out", len(data) - len(lengths), SHORTEST)
+    if len(numbers) < len(data):
+        log.warning("%d episodes of fewer than %d frames are left out", len(data) - len(numbers), SHORTEST)
+    lengths = sorted(int(data.rows[number]["length"]) for number in numbers[: len(numbers) - held_back(len(numbers))])
     usual = lengths[len(lengths) // 2]
     if usual < frames:
         log.info("episodes are short: training takes %d frames at a time", usual)

@@ -9,6 +9,7 @@ from numbers import Real
 from pathlib import Path
 
 from kinema.errors import InputError
+from kinema.types import path_exists
 
 WeightedFolder = tuple[Path | str, float]
 """A folder or an address, and its weight."""
@@ -43,13 +44,13 @@ def weighted_folders(data: Data) -> list[WeightedFolder]:
 
 def folder_name(folder: Path | str) -> str:
     """What a folder is called, also where its path ends in ".."."""
-    return Path(os.path.abspath(folder)).name
+    return Path(os.path.normpath(Path(folder).absolute())).name
 
 
 def parse_source(text: str) -> WeightedFolder:
     """ "FOLDER" or "FOLDER=WEIGHT", such as pong=2, as a folder with its weight. InputError: the weight is none above 0."""
     folder, sign, weight = text.rpartition("=")
-    if not sign or os.path.exists(text):
+    if not sign or path_exists(text):
         return text, 1.0
     try:
         number = float(weight)
