@@ -7,6 +7,7 @@ import os
 from collections.abc import Sequence
 from numbers import Real
 from pathlib import Path
+from typing import Any
 
 from kinema.errors import InputError
 from kinema.types import path_exists
@@ -24,7 +25,7 @@ def weighted_folders(data: Data) -> list[WeightedFolder]:
     weights of which the sum is above LARGEST_SUM, one folder twice, also by another path."""
     if isinstance(data, Path | str):
         return [(data, 1.0)]
-    sources = list(data)
+    sources: list[Any] = list(data)
     if not sources:
         raise InputError("no data: expected at least one folder to learn from")
     for source in sources:

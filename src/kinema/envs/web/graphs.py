@@ -32,7 +32,6 @@ from kinema.models.dit_model import DiTModel
 
 if TYPE_CHECKING:
     import onnx
-    from google.protobuf.message import Message
 
 OPSET = 20
 """Of the ONNX files: the first with GELU's tanh form."""
@@ -203,7 +202,7 @@ def _without_traces(proto: onnx.ModelProto) -> onnx.ModelProto:
     return proto
 
 
-def _clear_traces(part: Message) -> None:
+def _clear_traces(part: Any) -> None:
     """Clear the notes of a part of a graph and of all parts within, those of functions and branches too."""
     for field, value in part.ListFields():
         if field.name in ("metadata_props", "doc_string"):
