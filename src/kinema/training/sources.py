@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Sequence
-from numbers import Real
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +31,7 @@ def weighted_folders(data: Data) -> list[WeightedFolder]:
         if not isinstance(source, tuple | list) or len(source) != 2:
             raise InputError(f"data {source!r}: expected a folder with its weight, such as ('pong', 1.0)")
         folder, weight = source
-        if isinstance(weight, bool) or not isinstance(weight, Real) or not 0 < weight < math.inf:
+        if isinstance(weight, bool) or not isinstance(weight, int | float) or not 0 < weight < math.inf:
             raise InputError(f"{folder} with weight {weight!r}: expected a number above 0")
     if not sum(weight for _, weight in sources) <= LARGEST_SUM:
         raise InputError(f"the weights of {len(sources)} folders are too large; expected numbers such as 1 and 2")
