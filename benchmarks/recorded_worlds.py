@@ -39,6 +39,7 @@ from kinema.agents.ppo import RECORDED
 from kinema.autoencoder import load_autoencoder, to_uint8
 from kinema.datasets.lerobot import Dataset
 from kinema.datasets.recorder import make_env, random_policy, record
+from kinema.envs.starts import world_folders
 from kinema.errors import InputError
 from kinema.models.dit_model import DiTModel
 from kinema.models.hub import load, read_config, weights_folder
@@ -143,18 +144,25 @@ def made_apart(envs: Sequence[str], folder: Path, minutes: float, no_sticky: boo
 
 
 def made_together(envs: Sequence[str], folder: Path, minutes: float, no_sticky: bool) -> Iterator[Measured]:
-    """All recorded, and one model trained of them."""
-    run, names = folder / "together", [(env, not (no_sticky and is_atari(env))) for env in envs]
-    every = [
-        Measured(env, sticky, folder / name_of(env, sticky), run / "worlds" / name_of(env, sticky), len(envs) - 1)
-        for env, sticky in names
-    ]
-    for one in every:
-        one.record()
+    """All recorded, and one model trained of them; those that cannot be recorded are left out, by name."""
+    run, every = folder / "together", list[Measured]()
+    for env in dict.fromkeys(envs):
+        sticky = not (no_sticky and is_atari(env))
+        name = name_of(env, sticky)
+        one = Measured(env, sticky, folder / name, run / "worlds" / name)
+        try:
+            one.record()
+        except InputError as wrong:
+            print(f"left out: {env}: {wrong}", file=sys.stderr)
+            continue
+        every.append(one)
+    if len(every) < 2:
+        raise InputError(f"--together learns several environments; {len(every)} of {len(envs)} could be recorded")
     if not all((one.world / "config.json").exists() for one in every):
         data = [(one.data, 1.0) for one in every]
         train_world(data, out=run, minutes=minutes, resume=(run / "run.json").exists(), show=_show)
-    yield from every
+    others = len(world_folders(run)) - 1  # also those of a run from before that this call does not name
+    yield from (replace(one, others=others) for one in every)
 
 
 def is_atari(env: str) -> bool:
@@ -228,7 +236,7 @@ def in_place(env: str, model: DiTModel, data: Path, steps: int) -> str:
 
 def game_again(env_id: str, options: dict[str, Any], stretches: int = 48) -> dict[str, str]:
     """What the environment itself reaches when it is put back to the same state and takes the same actions: errors on changed
-    pixels as shares of copying's, and the acted thing in its place. {} where it cannot be put back, as games of the ALE can."""
+    pixels as shares of copying's, and the acted thing in its place. {} where it cannot be put back; games of the ALE can."""
     env = make_env(env_id, **options)
     try:
         if not hasattr(env.unwrapped, "restore_state"):
@@ -354,7 +362,11 @@ def main() -> int:
     rows = []
     make = made_together if given.together else made_apart
     for one in make(given.envs or list(ENVS), given.out, given.minutes, given.no_sticky):
-        rows.append(measure(one, given.frames, given.episodes, given.seeds, given.steps))
+        try:
+            rows.append(measure(one, given.frames, given.episodes, given.seeds, given.steps))
+        except InputError as wrong:
+            print(f"left out: {one.env}: {wrong}", file=sys.stderr)
+            continue
         if given.write:
             shown = one.world if given.together else one.world.parent
             name = name_of(one.env, one.sticky) + ("-together" if given.together else "")

@@ -4,6 +4,7 @@ plain Python ones."""
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
@@ -25,6 +26,14 @@ def parse_json(text: str | bytes, **options: Any) -> Any:
         return json.loads(text, **options)
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
+
+
+def path_exists(path: Path | str) -> bool:
+    """Whether a file or folder exists; False also for what is too long for a path."""
+    try:
+        return Path(path).exists()
+    except (OSError, ValueError):
+        return False
 
 
 T = TypeVar("T")

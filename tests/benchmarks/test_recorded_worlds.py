@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, ClassVar
 
 import gymnasium as gym
 import numpy as np
 import pytest
-from benchmarks.recorded_worlds import ACTED, game_again
+from benchmarks.recorded_worlds import ACTED, game_again, made_together
+
+from kinema.errors import InputError
 
 PADDLE = ACTED["ALE/Pong-v5"]
 
@@ -76,3 +79,11 @@ def test_a_game_of_chance_is_not_itself_again() -> None:
     assert certain[column] == "0.00 / 0.00 / 0.00 / 0.00"
     assert float(chance[column].split(" / ")[-1]) > 0.2
     assert game_again("CartPole-v1", {}, stretches=2) == {}
+
+
+def test_environments_that_are_not_installed_are_left_out_of_one_model_by_name(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(InputError, match="several environments; 0 of 2 could be recorded"):
+        list(made_together(["Nope-v0", "Nope-v1"], tmp_path, 1.0, False))
+    assert capsys.readouterr().err.count("left out: Nope-v") == 2

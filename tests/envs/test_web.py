@@ -21,7 +21,7 @@ from kinema.envs.recorded import MOST_STEPS, RecordedWorld
 from kinema.envs.spaces import encode_action, spec_of
 from kinema.envs.web.controls import web_controls
 from kinema.envs.web.export import PLAYER, export_web
-from kinema.envs.web.graphs import write_graphs
+from kinema.envs.web.graphs import _without_traces, write_graphs
 from kinema.envs.web.live import export_live_web
 from kinema.envs.web.live_graphs import float32_copy, write_live_graphs
 from kinema.envs.web.runtime import FILES, PACKAGE, RUNTIME_VERSION, fetch_runtime, read_runtime
@@ -52,6 +52,25 @@ def runtime(tmp_path: Path) -> Path:
     for name in FILES:
         (folder / "dist" / name).write_bytes(name.encode())
     return folder
+
+
+@EXPORTS
+def test_no_part_of_a_graph_keeps_where_it_was_written() -> None:
+    import onnx
+    from onnx import helper
+
+    def node() -> onnx.NodeProto:
+        made = helper.make_node("Identity", ["a"], ["b"], doc_string="/home/me/world.py")
+        helper.set_model_props(made, {"trace": "/home/me/world.py"})
+        return made
+
+    branch = helper.make_graph([node()], "branch", [], [], doc_string="/home/me")
+    chosen = helper.make_node("If", ["c"], ["d"], then_branch=branch, else_branch=branch)
+    function = helper.make_function("here", "f", ["a"], ["b"], [node()], [helper.make_opsetid("", 20)])
+    model = helper.make_model(helper.make_graph([node(), chosen], "graph", [], []), functions=[function])
+    assert b"/home/me" in model.SerializeToString()
+    assert b"/home/me" not in _without_traces(model).SerializeToString()
+    assert [one.op_type for one in model.graph.node] == ["Identity", "If"]
 
 
 @EXPORTS

@@ -164,6 +164,20 @@ def test_a_mixture_goes_on_bit_for_bit_and_not_with_other_weights(
     assert main(again) == 2 and "holds other clips than those" in capsys.readouterr().err
 
 
+def test_the_set_that_makes_stretches_short_is_named(clips: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    for name, frames in (("short", 3), ("stills", 1)):
+        (tmp_path / name).mkdir()
+        for number in range(3):
+            Clip(frames=np.full((frames, 32, 48, 3), 60 * number, np.uint8), fps=8.0).save(tmp_path / name / f"{number}.mp4")
+            (tmp_path / name / f"{number}.txt").write_text("nothing at all")
+    caplog.set_level("INFO")
+    film = train_video([(clips, 1.0), (tmp_path / "short", 1.0)], out=tmp_path / "a", steps=1, recipe=RECIPE)
+    assert f"clips of {tmp_path / 'short'} are short: training takes 3 frames at a time" in caplog.text
+    assert read_config(film).frames == 3
+    with pytest.raises(InputError, match=r"stills: the longest clips .* have 1 frame; expected 2 or more"):
+        train_video([(clips, 1.0), (tmp_path / "stills", 1.0)], out=tmp_path / "b", steps=1, recipe=RECIPE)
+
+
 def test_bad_wishes_get_one_line(clips: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for arguments, message in (
         (["train", "video"], "needs --data DIR"),

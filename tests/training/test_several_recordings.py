@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import shutil
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -79,18 +81,38 @@ def test_steps_take_each_by_its_weight_and_learn_its_actions_padded(recorded: di
 
 
 def test_a_run_goes_on_as_one_that_never_stopped(recorded: dict[str, Path], worlds: Path, tmp_path: Path) -> None:
-    plain, data = WorldRecipe(**{**RECIPE.__dict__, "autoencoder_share": 0.0}), [(path, 1.0) for path in recorded.values()]
+    plain, data = WorldRecipe(**{**RECIPE.__dict__, "autoencoder_share": 0.0}), [(path, 1 / 3) for path in recorded.values()]
     train_world(data, out=tmp_path / "a", steps=3, recipe=plain)
     train_world(data, out=tmp_path / "b", steps=1, recipe=plain)
     assert main(["train", "world", "--resume", str(tmp_path / "b"), "--steps", "3"]) == 0, "it knows its recordings"
     a, b = (checkpoint.load_checkpoint(tmp_path / name)["model"] for name in "ab")
     assert a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
-    with pytest.raises(InputError, match="another recording"):
-        train_world(
-            [(recorded["cart"], 1.0), (recorded["grid"], 2.0)], out=tmp_path / "b", steps=4, resume=True, recipe=plain
-        )
-    with pytest.raises(InputError, match="another recording"):
-        train_world(recorded["cart"], out=tmp_path / "b", steps=4, resume=True, recipe=plain)
+    for other in ([(recorded["cart"], 1.0), (recorded["grid"], 2.0)], data[::-1], recorded["cart"]):
+        with pytest.raises(InputError, match="other recordings, weights, or order of them"):
+            train_world(other, out=tmp_path / "b", steps=4, resume=True, recipe=plain)
+
+
+def test_a_world_is_called_as_its_folder_is_by_any_path(recorded: dict[str, Path], tmp_path: Path) -> None:
+    plain = replace(RECIPE, autoencoder_share=0.0)
+    data = [(recorded["cart"] / "meta" / "..", 1.0), (recorded["grid"] / ".", 1.0)]
+    worlds = train_world(data, out=tmp_path / "run", steps=1, recipe=plain)
+    assert sorted(path.name for path in worlds.iterdir()) == ["cart", "grid"]
+    assert not (tmp_path / "run" / "config.json").exists()
+
+
+def test_stretches_are_as_long_as_episodes_that_are_not_held_back(recorded: dict[str, Path], tmp_path: Path) -> None:
+    plain = replace(RECIPE, autoencoder_share=0.0, frames=30)
+    record("CartPole-v1", tmp_path / "data", episodes_wanted=2, size=(32, 48), most=40, seed=2)
+    assert [int(row["length"]) for row in Dataset.open(tmp_path / "data").rows] == [12, 40], "the second is held back"
+    train_world(tmp_path / "data", out=tmp_path / "run", steps=1, recipe=plain)
+
+
+@pytest.mark.slow
+def test_ranks_that_write_nothing_end_well(recorded: dict[str, Path], tmp_path: Path) -> None:
+    sources = [word for path in recorded.values() for word in ("--data", str(path))]
+    more = ["--steps", "2", "--size", "nano", "--batch", "2", "--nproc", "2", "--device", "cpu"]
+    assert main(["train", "world", *sources, "--out", str(tmp_path / "run"), *more]) == 0
+    assert sorted(path.name for path in (tmp_path / "run" / "worlds").iterdir()) == ["cart", "grid"]
 
 
 def test_words_and_pictures_name_a_world(worlds: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -111,6 +133,38 @@ def test_words_and_pictures_name_a_world(worlds: Path, tmp_path: Path, capsys: p
         assert world.go(1).frame_index == 8
     with pytest.raises(InputError, match="holds several worlds: cart, grid; step into one"):
         begin(_arguments(str(worlds.parent)))
+    assert main(["export", "web", str(worlds.parent), "-o", str(tmp_path / "web")]) == 2
+    assert "holds several worlds: cart, grid; export one" in capsys.readouterr().err
+    for words in ("世" * 100, "x" * 500):
+        with pytest.raises(InputError, match="expected one of"):
+            begin(_arguments(words, model=str(worlds.parent)))
+    with pytest.raises(InputError, match="no model"):
+        begin(_arguments("grid", model="x" * 300))
+
+
+def test_a_folder_s_name_comes_before_the_word_of_another(worlds: Path, tmp_path: Path) -> None:
+    folders = [tmp_path / "a", tmp_path / "cartpole"]
+    for folder in folders:
+        shutil.copytree(worlds / "cart", folder)
+    assert world_from(folders, "CartPole")[0] == folders[1]
+    with pytest.raises(InputError, match="expected one of 'a', 'CartPole', 'cartpole'"):
+        world_from(folders, "pong")
+
+
+def test_a_saved_world_that_began_with_a_picture_opens_and_begins_anew(worlds: Path, tmp_path: Path) -> None:
+    picture = RecordedWorld(worlds / "grid", seed=2).clip(1)
+    world = RecordedWorld(worlds / "grid", start=picture)
+    first = world.frame
+    assert world.past_frames == 0 and world.go(1).past_frames == 1
+    world.rewind(1)
+    assert np.array_equal(world.frame, first)
+    opened = RecordedWorld.open(world.save(tmp_path / "w.world"))
+    assert np.array_equal(opened.go(2).frame, world.go(2).frame)
+    opened.reset()
+    world.reset()
+    assert opened.past_frames == 0 and np.array_equal(world.frame, first)
+    with pytest.raises(InputError, match="start is str; expected a Clip"):
+        RecordedWorld(worlds / "grid", start="p.png")  # type: ignore[arg-type]
 
 
 def test_a_picture_stands_for_the_frames_before_it(worlds: Path) -> None:
@@ -140,6 +194,11 @@ def test_what_cannot_be_learned_together_is_one_line(
     assert "one network learns those of one size" in refused(cart, str(tmp_path / "wide"))
     assert "two recordings are in folders called 'cart'" in refused(cart, str(tmp_path / "x" / "cart"))
     assert "is named twice; name it once, with a weight" in refused(cart, cart)
+    (tmp_path / "link").symlink_to(recorded["cart"])
+    record("CartPole-v1", tmp_path / "CART", episodes_wanted=2, size=(32, 48), most=8)
+    assert "is named twice; name it once, with a weight" in refused(cart, str(tmp_path / "link"))
+    assert "two recordings are in folders called 'CART'" in refused(cart, str(tmp_path / "CART"))
+    assert "holds no episode dataset" in refused(cart, "x" * 300)
     assert "expected FOLDER or FOLDER=WEIGHT" in refused(f"{cart}=0", str(recorded["grid"]))
 
 
@@ -149,9 +208,11 @@ def test_sources_have_weights(tmp_path: Path) -> None:
     assert parse_source(str(tmp_path / "a=2")) == (str(tmp_path / "a=2"), 1.0), "a folder that is there is meant"
     assert parse_source("s3://x?key=abc") == ("s3://x?key=abc", 1.0)
     assert weighted_folders("a") == [("a", 1.0)] and weighted_folders([("a", 1), ("b", 3)]) == [("a", 1.0), ("b", 3.0)]
-    for bad in ([], [("a", 0.0)], [("a", float("nan"))], [("a", True)]):
+    large = [("a", 1e308), ("b", 1e308)]
+    bad: list[Any] = [[], [("a", 0.0)], [("a", float("nan"))], [("a", True)], large, [("a", 10**400)], ["a", "b"], ("a", 2)]
+    for one in bad:
         with pytest.raises(InputError, match="expected"):
-            weighted_folders(bad)
+            weighted_folders(one)
 
 
 @pytest.mark.parametrize(

@@ -47,9 +47,9 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
 
 def run(arguments: argparse.Namespace) -> int:
     """Write a world as static files that play in a browser, on any host of static files and without a network."""
-    from kinema.cli.play import refuse_unused
+    from kinema.cli.play import refuse_several, refuse_unused
     from kinema.envs.recorded import recorded_model
-    from kinema.envs.starts import STARTS
+    from kinema.envs.starts import STARTS, world_folders
     from kinema.envs.web import export_live_web, export_web, fetch_runtime
     from kinema.envs.web.export import HOST, check_folder
     from kinema.envs.web.graphs import check_packages
@@ -59,7 +59,9 @@ def run(arguments: argparse.Namespace) -> int:
     from kinema.training.caches import cache_folder
 
     given = Path(arguments.world)
-    folder = next((one for one in (given, given / "world") if (one / STARTS).is_file()), None)
+    folders = world_folders(given) if arguments.world else []
+    refuse_several(given, folders, "export one: kinema export web")
+    folder = folders[0] if folders else None
     if folder is None and arguments.world not in available_models() and not (given / CONFIG).is_file():
         raise InputError(
             f"{given} is no recorded world; expected a folder that kinema train world made, with {STARTS}, or a model such as"

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from kinema.cli.options import add_model, add_size, model_from, number, options
 from kinema.errors import InputError
+from kinema.types import path_exists
 
 if TYPE_CHECKING:
     from kinema.envs.recorded import RecordedWorld
@@ -77,27 +78,36 @@ def refuse_unused(arguments: argparse.Namespace, names: Sequence[str], world: st
         )
 
 
+def refuse_several(path: Path, worlds: Sequence[Path], advice: str) -> None:
+    """InputError where a folder holds several recorded worlds, with advice that ends before the folder of one of them."""
+    if len(worlds) > 1:
+        names = ", ".join(folder.name for folder in worlds)
+        raise InputError(f"{path} holds several worlds: {names}; {advice} {worlds[0]}")
+
+
 def begin_recorded(arguments: argparse.Namespace) -> RecordedWorld | None:
     """The recorded world that the command line names, by its folder, or by words or a picture with --model; None: it names none."""
     from kinema.envs.starts import world_folders, world_from
     from kinema.media import Clip
 
     path = Path(arguments.start)
-    own = world_folders(path) if arguments.start and len(arguments.start) < MOST_OF_A_PATH and path.is_dir() else []
+    own = (
+        world_folders(path)
+        if arguments.start and len(arguments.start) < MOST_OF_A_PATH and path_exists(path) and path.is_dir()
+        else []
+    )
     folders = own or (world_folders(Path(arguments.model)) if arguments.model else [])
-    if not folders or (path.suffix in (".kinema", ".world") and path.is_file()):
+    if not folders or (path.suffix in (".kinema", ".world") and path_exists(path) and path.is_file()):
         return None
     from kinema.envs.recorded import RecordedWorld
 
     fixed = ("size", "fps", *PLAN)
     refuse_unused(arguments, ("model", *fixed) if own else fixed, "a recorded world")
     if own:
-        if len(own) > 1:
-            names = ", ".join(folder.name for folder in own)
-            raise InputError(f"{path} holds several worlds: {names}; step into one: kinema play {own[0]}")
+        refuse_several(path, own, "step into one: kinema play")
         start, folder, task = None, own[0], None
     else:
-        start = Clip.open(path) if path.suffix in ENDINGS else None
+        start = Clip.open(path) if path.suffix.lower() in ENDINGS else None
         folder, task = world_from(folders, arguments.start if start is None else start)
     return RecordedWorld(
         folder, start=start, seed=arguments.seed, task=arguments.task or task, steps=arguments.steps or 1,
@@ -117,9 +127,11 @@ def begin(arguments: argparse.Namespace) -> World | RecordedWorld:
     if recorded is not None:
         return recorded
     if len(start) < MOST_OF_A_PATH and "\n" not in start:
-        if start and (path / "meta" / "info.json").exists():
+        if start and path_exists(path / "meta" / "info.json"):
             raise InputError(f"{path} is a recording; train a world of it first: kinema train world --data {path}")
-        if path.suffix in (".kinema", ".world") or (path.is_file() and path.suffix not in (*ENDINGS, ".json")):
+        if path.suffix in (".kinema", ".world") or (
+            path_exists(path) and path.is_file() and path.suffix.lower() not in (*ENDINGS, ".json")
+        ):
             from kinema.envs.recorded import RecordedWorld
             from kinema.simulation.checkpoint import saved_kind
 
@@ -128,10 +140,10 @@ def begin(arguments: argparse.Namespace) -> World | RecordedWorld:
             if kind == "dream":
                 return RecordedWorld.open(path, model=arguments.model, device=arguments.device)
             return World.open(path, model=arguments.model, device=arguments.device)
-        if start in available_models() or (path.is_dir() and (path / "config.json").exists()):
+        if start in available_models() or path_exists(path / "config.json"):
             arguments.model, start = start, ""
     given: str | Clip | Scene = start
-    if path.suffix in ENDINGS:
+    if path.suffix.lower() in ENDINGS:
         given = Clip.open(path)
     elif path.suffix == ".json":
         try:

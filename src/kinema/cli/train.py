@@ -180,7 +180,7 @@ def _find_data(arguments: argparse.Namespace) -> None:
         known = data_of_run(arguments.resume)
         if known is not None:
             sources, camera = known
-            arguments.data = [f"{folder}={weight:g}" for folder, weight in sources]
+            arguments.data = [f"{folder}={weight!r}" for folder, weight in sources]
             arguments.camera = arguments.camera or camera
     if arguments.data is None:
         raise InputError(NEEDS_DATA[arguments.recipe])
@@ -260,16 +260,18 @@ def _settings(arguments: argparse.Namespace) -> dict[str, Any]:
 def _world(arguments: argparse.Namespace, ranks: Ranks, device: str, line: Line) -> str:
     from kinema.training.recorded_world import train_world
     from kinema.training.recordings import WorldRecipe
+    from kinema.training.sources import folder_name
 
+    data = _data(arguments)
     folder = train_world(
-        _data(arguments),
+        data,
         recipe=WorldRecipe(**given) if (given := _settings(arguments)) else None,
         camera=arguments.camera,
         **_common(arguments, ranks, device, line),
     )
-    if len(arguments.data) == 1:
+    if isinstance(data, Path | str):
         return f"world written to {folder}; step into it: kinema play {folder}"
-    worlds = sorted(path.name for path in folder.iterdir())
+    worlds = sorted(folder_name(one) for one, _ in data)
     return f"worlds written to {folder}: {', '.join(worlds)}; step into one: kinema play {folder / worlds[0]}"
 
 

@@ -42,7 +42,7 @@ from kinema.datasets.dataset_files import (
 )
 from kinema.datasets.pictures import CELL_PX, to_picture
 from kinema.errors import InputError, MediaError
-from kinema.types import Floats, Frame, Frames, parse_json
+from kinema.types import Floats, Frame, Frames, parse_json, path_exists
 
 log = logging.getLogger(__name__)
 
@@ -116,7 +116,7 @@ class Dataset:
         """
         pa, root = pyarrow_module(), Path(folder)
         path = root / "meta/info.json"
-        if not path.exists():
+        if not path_exists(path):
             raise MediaError(f"{folder} holds no episode dataset (meta/info.json); make one with kinema record")
         try:
             info = parse_json(path.read_text(encoding="utf-8-sig"))

@@ -197,6 +197,8 @@ class RecordedWorld(RecordedVectorEnv):
         if task is not None:
             self._usable = self._of_task(task)
         if start is not None:
+            if not isinstance(start, Clip):
+                raise InputError(f"start is {type(start).__name__}; expected a Clip, such as Clip.open('screenshot.png')")
             self._starts = start_from(self.model, start, 0 if task is None else self.tasks.index(task))
             self._usable = np.zeros(1, np.int64)
         self.seed = check_seed(seed)
@@ -404,6 +406,7 @@ class RecordedWorld(RecordedVectorEnv):
             RecordedVectorEnv.__init__(world, 1, model=recorded_model(model or data["model"], device), steps=steps)
             check_frames(path, data["moments"], world.model)
             world.seed = world._seed = check_seed(data["seed"])
+            world._rng = np.random.default_rng(world.seed)
             world._task = torch.as_tensor(data["task"], dtype=torch.long)
             if world._task.shape != (1,) or not 0 <= int(world._task[0]) < len(world.tasks):
                 raise InputError(f"{path} does not fit {world.model.config.name}: it has task {excerpt(str(data['task']))}")

@@ -22,6 +22,7 @@ from kinema.inference.rollout import task_condition
 from kinema.media import Clip
 from kinema.models.dit_model import DiTModel, DiTModelConfig
 from kinema.models.hub import find, read_config
+from kinema.types import path_exists
 
 STARTS = "starts.safetensors"
 
@@ -74,9 +75,9 @@ def start_from(model: DiTModel, clip: Clip, task: int) -> Tracks:
 def world_folders(folder: Path) -> list[Path]:
     """The recorded worlds in a folder: a world itself, that of a run, or all of a run of several recordings."""
     for one in (folder, folder / "world"):
-        if (one / STARTS).is_file():
+        if path_exists(one / STARTS):
             return [one]
-    return sorted(path.parent for one in (folder, folder / "worlds") for path in one.glob(f"*/{STARTS}"))
+    return sorted(path.parent for one in (folder, folder / "worlds") if path_exists(one) for path in one.glob(f"*/{STARTS}"))
 
 
 def world_from(folders: Sequence[Path], start: str | Clip) -> tuple[Path, str | None]:
@@ -88,17 +89,17 @@ def world_from(folders: Sequence[Path], start: str | Clip) -> tuple[Path, str | 
     if isinstance(start, Clip):
         return min(folders, key=lambda folder: _distance(folder, start)), None
     wanted, known = _plain(start), list[str]()
-    for folder in folders:
+    if not wanted and len(folders) == 1:
+        return folders[0], None
+    for folder in sorted(folders, key=lambda folder: _plain(folder.name) != wanted):  # its own name before another's word
         config = read_config(folder)
         world = (config.world if isinstance(config, DiTModelConfig) else None) or {}
         tasks = [task for task in world.get("tasks") or [] if task]
-        if not wanted and len(folders) == 1:
-            return folder, None
         task = next((task for task in tasks if _plain(task) == wanted), None)
         names = {folder.name, str(world.get("word", "")), str(world.get("env", ""))}
         if wanted and (task is not None or wanted in map(_plain, names)):
             return folder, task
-        known += [str(world.get("word") or folder.name), *(task for task in tasks if task != world.get("word"))]
+        known += [folder.name, str(world.get("word") or folder.name), *tasks]
     raise InputError(f"{excerpt(repr(start))}: expected one of {excerpt(', '.join(map(repr, dict.fromkeys(known))), 400)}")
 
 

@@ -29,7 +29,7 @@ from kinema.models.denoiser import Denoiser
 from kinema.models.dit import DiT
 from kinema.models.dit_model import DiTModel, DiTModelConfig, LoadedModel
 from kinema.models.formats import FORMAT, current_config, current_weights, without_world_entries
-from kinema.types import parse_json
+from kinema.types import parse_json, path_exists
 
 CONFIG, WEIGHTS, CARD = "config.json", "model.safetensors", "README.md"
 DEFAULT = "kinema-tiny"
@@ -171,7 +171,7 @@ def is_dit_folder(folder: str | Path) -> bool:
 def find(name: str | Path) -> Path:
     """The folder of a model by name or path; ModelError lists those that exist."""
     for path in (Path(name), weights_folder() / name):
-        if (path / CONFIG).exists() and (path / WEIGHTS).exists():
+        if path_exists(path / CONFIG) and path_exists(path / WEIGHTS):
             return path
     known = ", ".join(available_models()) or "none is installed"
     raise ModelError(f"no model {str(name)!r}: expected a folder with {CONFIG} and {WEIGHTS}, or one of: {known}")

@@ -33,7 +33,7 @@ from kinema.training.film_lesson import ClipsLesson, FilmRecipe
 from kinema.training.length import check_minutes, check_steps, worth_compiling
 from kinema.training.parallel import ALONE, Ranks
 from kinema.training.sharded_checkpoint import holds_run, load_run
-from kinema.training.sources import Data, weighted_folders
+from kinema.training.sources import Data, folder_name, weighted_folders
 
 log = logging.getLogger(__name__)
 
@@ -119,8 +119,9 @@ def _train(
     if len(learned) > 1:
         identity = {"clips": [clips.identity() for clips, _ in learned], "weights": [weight for _, weight in learned]}
     if state is not None and state.get("data") != identity:
+        how = ", or other weights or another order of them" if len(learned) > 1 else ""
         raise InputError(
-            f"{_paths(learned)} holds other clips than those that the run in {out} began with; name another --out"
+            f"{_paths(learned)} holds other clips than those that the run in {out} began with{how}; name another --out"
         )
     if minutes is None and steps is None:
         steps, minutes = (state["steps"], state["minutes"]) if state is not None else (None, MINUTES)
@@ -137,13 +138,11 @@ def _train(
             lambda: LatentCache(folder),
         )
 
-    cache: ClipSet
-    if len(learned) == 1:
-        cache = cached(learned[0][0], out / CACHE)
-    else:
-        cache = Mixture([(cached(clips, out / f"{CACHE}-{i + 1}"), weight) for i, (clips, weight) in enumerate(learned)])
-    wish = replace(wish, frames=min(wish.frames, cache.longest(), cache.longest(held_out=True)))
-    config = film_config(cache, wish, "-".join(Path(str(clips.path).rstrip("/")).name or "clips" for clips, _ in learned))
+    alone = len(learned) == 1
+    every = [cached(clips, out / (CACHE if alone else f"{CACHE}-{i + 1}")) for i, (clips, _) in enumerate(learned)]
+    cache: ClipSet = every[0] if alone else Mixture([(one, weight) for one, (_, weight) in zip(every, learned, strict=True)])
+    wish = replace(wish, frames=_frames(learned, every, wish.frames))
+    config = film_config(cache, wish, "-".join(folder_name(clips.path) or "clips" for clips, _ in learned))
     lesson = ClipsLesson(cache, wish)
     trainer = DiTTrainer(wish, config, lesson, out, minutes=minutes, steps=steps, device=device, data=identity, ranks=ranks)
 
@@ -160,6 +159,21 @@ def _train(
     trainer.run(show)
     after = held_out(trainer.averaged_network(), trainer.device)
     return _finish(trainer, learned, cache, wish, autoencoder, before, after)
+
+
+def _frames(learned: WeightedClips, caches: Sequence[LatentCache], wished: int) -> int:
+    """How many frames are learned at once: as wished, or as the longest clips of every set have. InputError: a set of stills."""
+    frames = wished
+    for (clips, _), cache in zip(learned, caches, strict=True):
+        longest = min(cache.longest(), cache.longest(held_out=True))
+        if longest < 2:
+            raise InputError(
+                f"{clips.path}: the longest clips that are held out, or the others, have 1 frame; expected 2 or more"
+            )
+        if longest < frames:
+            log.info("clips of %s are short: training takes %d frames at a time", clips.path, longest)
+        frames = min(frames, longest)
+    return frames
 
 
 def _paths(learned: WeightedClips) -> str:

@@ -40,7 +40,7 @@ from kinema.training.length import check_minutes, check_steps, worth_compiling
 from kinema.training.parallel import ALONE, Ranks
 from kinema.training.recordings import SHORTEST, Among, Recordings, RecordingsLesson, WorldRecipe, held_back, usable
 from kinema.training.sharded_checkpoint import holds_run, load_run
-from kinema.training.sources import Data, WeightedFolder, weighted_folders
+from kinema.training.sources import Data, WeightedFolder, folder_name, weighted_folders
 from kinema.training.world_report import evaluate, save_starts, world_card
 from kinema.types import parse_json, python_values
 
@@ -106,21 +106,22 @@ def config_for(data: Dataset, recordings: Recordings, recipe: WorldRecipe, name:
 
 def word_of(data: Dataset) -> str:
     """What an environment is called in words, by its id: "Pong" of "ALE/Pong-v5"; by its folder where it has none."""
-    env = str(data.about.get("env") or data.folder.absolute().name).rpartition("/")[2].rpartition(":")[2]
+    env = str(data.about.get("env") or folder_name(data.folder)).rpartition("/")[2].rpartition(":")[2]
     return re.sub(r"[-_]+", " ", re.sub(r"-v\d+$", "", env)).strip() or "world"
 
 
 def _stretch(datasets: Sequence[Dataset], frames: int) -> int:
-    """How long stretches are: as wished, or shorter where most episodes of a recording are."""
+    """How long stretches are: as wished, or shorter where most episodes of a recording that training sees are."""
     return min(_stretch_of(data, frames) for data in datasets)
 
 
 def _stretch_of(data: Dataset, frames: int) -> int:
-    lengths = sorted(int(data.rows[number]["length"]) for number in usable(data))
-    if 2 * len(lengths) <= len(data):
+    numbers = usable(data)
+    if 2 * len(numbers) <= len(data):
         raise InputError(f"most episodes of {data.folder} have fewer than {SHORTEST} frames; record longer ones")
-    if len(lengths) < len(data):
-        log.warning("%d episodes of fewer than %d frames are left out", len(data) - len(lengths), SHORTEST)
+    if len(numbers) < len(data):
+        log.warning("%d episodes of fewer than %d frames are left out", len(data) - len(numbers), SHORTEST)
+    lengths = sorted(int(data.rows[number]["length"]) for number in numbers[: len(numbers) - held_back(len(numbers))])
     usual = lengths[len(lengths) // 2]
     if usual < frames:
         log.info("episodes are short: training takes %d frames at a time", usual)
@@ -216,7 +217,8 @@ def _check_same_data(before: dict[str, Any] | None, learned: WeightedRecordings,
         for name, word in names.items()
         if before.get(name) != now.get(name)
     ]
-    differs = [] if "recordings" in before or "recordings" in now else differs
+    if "recordings" in before or "recordings" in now:
+        differs = ["other recordings, weights, or order of them"]
     raise InputError(
         f"{_folders(learned)} has changed since the run in {out} began ({'; '.join(differs) or 'another recording'}); begin a new"
         " run in another --out"
@@ -285,15 +287,16 @@ def _check_together(datasets: Sequence[Dataset]) -> None:
     if len(sizes) > 1:
         there = ", ".join(f"{wide}x{high} ({folder})" for (high, wide), folder in sizes.items())
         raise InputError(f"pictures of {there}: one network learns those of one size; record them with the same --size")
-    names = [dataset.folder.absolute().name for dataset in datasets]
-    twice = next((name for name in names if names.count(name) > 1), None)
+    names = [folder_name(dataset.folder) for dataset in datasets]
+    alike = [name.casefold() for name in names]  # some disks hold names that differ by case as one
+    twice = next((name for i, name in enumerate(names) if alike[i] in alike[:i]), None)
     if twice is not None:
         raise InputError(f"two recordings are in folders called {twice!r}, as their worlds would be; rename one")
 
 
 def _name_of(dataset: Dataset) -> str:
     """Of the model; also for a folder whose letters the locale does not know."""
-    return f"world-{os.fsencode(dataset.folder.absolute().name).decode('utf-8', 'replace')}"
+    return f"world-{os.fsencode(folder_name(dataset.folder)).decode('utf-8', 'replace')}"
 
 
 def _train(
@@ -364,7 +367,7 @@ def _train(
             )
         return out / "world"
     for dataset, recordings, config in zip(datasets, every, configs, strict=True) if ranks.first else ():
-        folder = out / "worlds" / dataset.folder.absolute().name
+        folder = out / "worlds" / folder_name(dataset.folder)
         _finish(trainer, weights, dataset, recordings, config, autoencoder, folder).save(folder / "rollout.png")
     return out / "worlds"
 

@@ -198,23 +198,18 @@ def write_onnx(module: nn.Module, given: list[Tensor], names: list[str], outputs
 
 def _without_traces(proto: onnx.ModelProto) -> onnx.ModelProto:
     """The same graph without torch's notes of where each node was written: source text, and paths of this machine."""
-    graph = proto.graph
-    for one in (
-        proto,
-        graph,
-        *graph.node,
-        *graph.value_info,
-        *graph.initializer,
-        *graph.input,
-        *graph.output,
-        *proto.functions,
-    ):
-        del one.metadata_props[:]
-        one.doc_string = ""
-    for function in proto.functions:
-        for node in function.node:
-            del node.metadata_props[:]
+    _clear_traces(proto)
     return proto
+
+
+def _clear_traces(part: Any) -> None:
+    """Clear the notes of a part of a graph and of all parts within, those of functions and branches too."""
+    for field, value in part.ListFields():
+        if field.name in ("metadata_props", "doc_string"):
+            part.ClearField(field.name)
+        elif field.message_type is not None:
+            for one in [value] if hasattr(value, "ListFields") else value:
+                _clear_traces(one)
 
 
 def _halved(proto: onnx.ModelProto) -> onnx.ModelProto:
