@@ -1,10 +1,10 @@
 """How a model that films follows texts: python -m benchmarks.film_prompts RUN... [--trials N] [--guidance G] [--write]
 
-Each RUN is a folder of `kinema train video` on the films of `benchmarks.scaling` (OUT/films), or a copy of its checkpoint at
-another moment: a row each, so that they make a curve. It films captions of films that it has not seen, as clips and as single
-pictures, and the Playground's parser says what is in at least half of eight frames (of the one picture): exactly the cast of the
-text, which of its things, which of their colors. Beside it stand the true films after the autoencoder, and true films of other
-texts.
+Each RUN is a folder of `kinema train video` on the films of `benchmarks.scaling` (OUT/films), a copy of its checkpoint at
+another moment, or a finished model: a row each, so that they make a curve. It films captions of films that it has not seen, as
+clips and as single pictures, and the Playground's parser says what is in at least half of eight frames (of the one picture):
+exactly the cast of the text, which of its things, which of their colors. Beside it stand the true films after the autoencoder, and
+true films of other texts.
 --write puts the table into docs/measurements/film-prompts.md and a sheet of the last run into docs/pictures/.
 """
 
@@ -24,7 +24,7 @@ from benchmarks.scaling import FIRST_TRIAL, STEPS, TRIALS, episode_of, film_of, 
 from kinema.autoencoder import load_autoencoder
 from kinema.media.contact_sheet import contact_sheet
 from kinema.models.dit_model import DiTModel, DiTModelConfig
-from kinema.models.hub import weights_folder
+from kinema.models.hub import CONFIG, load, weights_folder
 from kinema.training.dit_trainer import DiTTrainer, recipe_of_run
 from kinema.training.film_lesson import FilmRecipe
 from kinema.training.sharded_checkpoint import load_run
@@ -39,7 +39,11 @@ class NoLesson:
 
 
 def model_of(run: Path) -> tuple[DiTModel, int, float]:
-    """The averaged weights of a run, its steps and its minutes."""
+    """The averaged weights of a run, or a finished model; its steps and its minutes."""
+    if (run / CONFIG).exists():
+        finished = load(str(run))
+        assert isinstance(finished, DiTModel)
+        return finished, int(finished.config.trained["steps"]), float(finished.config.trained["minutes"])
     state, recipe = load_run(run), replace(recipe_of_run(FilmRecipe, run), compile=False)
     config = DiTModelConfig.from_dict(state["config"])
     trainer = DiTTrainer(recipe, config, NoLesson(), run, steps=1)

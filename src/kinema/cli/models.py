@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 NEEDS_FILM = {"edit": "edit CLIP PROMPT", "restyle": "restyle CLIP PROMPT", "upscale": "upscale CLIP"}
 """Workflows that begin with a film, and the commands that take one."""
 HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
-VERBS = ("add", "show", "remove", "check")
+VERBS = ("add", "show", "remove", "check", "shrink")
 
 
 def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -35,7 +35,7 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )  # fmt: skip
     parser.set_defaults(run=run, verb=None)
-    verbs = parser.add_subparsers(dest="verb", metavar="{add,show,remove,check}")
+    verbs = parser.add_subparsers(dest="verb", metavar="{add,show,remove,check,shrink}")
     one = verbs.add_parser("add", help="add an open model under a name", description=_add.__doc__)
     one.add_argument(
         "source",
@@ -117,6 +117,12 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
             one.add_argument("--steps", type=int, default=2, help="steps of the sampler (default: 2)")
             one.add_argument("--device", default="auto", help=f"{DEVICE_HELP} (default: auto)")
         one.set_defaults(run=action)
+    one = verbs.add_parser(
+        "shrink", help="a copy of a model of Kinema with its weights in int8", description=_shrink.__doc__
+    )
+    one.add_argument("model", type=filled, help="its name or folder")
+    one.add_argument("-o", "--output", type=Path, required=True, help="the new folder, after which the copy is called")
+    one.set_defaults(run=_shrink)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -405,6 +411,18 @@ def _check(arguments: argparse.Namespace) -> int:
     print(f"about {per_second:.1f} s for a second of film of the usual size and steps, measured at {width}x{height}")
     if entries().get(entry.name) == entry:
         save_entry(with_measured(entry, memory_bytes=memory, seconds_per_second=round(per_second, 3)))
+    return 0
+
+
+def _shrink(arguments: argparse.Namespace) -> int:
+    """Write a copy of a model of Kinema, its large weights stored as int8 with a scale for each row: half the size, and films that
+    hardly differ."""
+    from kinema.models.hub import WEIGHTS, find, shrink
+
+    source, out = find(arguments.model), arguments.output
+    shrink(source, out)
+    before, after = ((folder / WEIGHTS).stat().st_size / 1e6 for folder in (source, out))
+    print(f"written to {out}: weights of {after:.1f} MB, {before:.1f} MB before")
     return 0
 
 

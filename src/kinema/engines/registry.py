@@ -25,7 +25,7 @@ from urllib.parse import urlsplit
 from kinema.engines.licenses import license_named, parse_territory
 from kinema.engines.protocol import License, Lora
 from kinema.errors import InputError, ModelError, ModelListError, OutputError
-from kinema.models.hub import DEFAULT
+from kinema.models.hub import DEFAULT, shipped_dit_models
 from kinema.playground.controls import CONTROLS, Control
 
 log = logging.getLogger(__name__)
@@ -240,8 +240,8 @@ _last_good: dict[Path, dict[str, ModelEntry]] = {}
 
 
 def entries(file: Path | None = None) -> dict[str, ModelEntry]:
-    """All models of the file by name; none if there is no file. Where the file is being edited and cannot be read at this moment, a
-    server or worker goes on with what it read before, and logs why.
+    """The shipped models of the general network and all models of the file by name, which go before them. Where the file is being
+    edited and cannot be read at this moment, a server or worker goes on with what it read before, and logs why.
 
     Raises:
         ModelListError: The file cannot be read, or holds something that is no model: its table and key are named.
@@ -254,8 +254,13 @@ def entries(file: Path | None = None) -> dict[str, ModelEntry]:
             raise ModelListError(str(error)) from None
         log.warning("%s; the models read before stay as they were", error)
         return _last_good[path]
-    _last_good[path] = known
-    return known
+    _last_good[path] = {**shipped_entries(), **known}
+    return _last_good[path]
+
+
+def shipped_entries() -> dict[str, ModelEntry]:
+    """Entries of the shipped models of the general network, which nobody has to add."""
+    return {name: ModelEntry(name=name, source=str(folder)) for name, folder in shipped_dit_models().items()}
 
 
 def _text_of(path: Path) -> str:
@@ -367,6 +372,8 @@ def remove_entry(name: str, file: Path | None = None) -> ModelEntry:
     known = _parsed(text, path)
     if name not in known:
         other = next((entry.name for entry in known.values() if name in entry.aliases), None)
+        if name in shipped_entries():
+            raise ModelError(f"{name} comes with Kinema, and was not added")
         more = f"it is another name of {other}" if other else f"there are {', '.join(known) or 'none'}"
         raise ModelError(f"no model {name!r} was added; {more}")
     removed = known.pop(name)

@@ -9,6 +9,8 @@ import hashlib
 import json
 import os
 import re
+import shutil
+import tempfile
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -32,6 +34,10 @@ from kinema.models.formats import FORMAT, current_config, current_weights, witho
 from kinema.types import parse_json, path_exists
 
 CONFIG, WEIGHTS, CARD = "config.json", "model.safetensors", "README.md"
+SCALE = ".int8_scale"
+"""Ends the name of the scales of weights that are stored as int8: one number for each row."""
+SMALL = 4096
+"""Numbers below which a weight is stored as bfloat16 in any case."""
 DEFAULT = "kinema-tiny"
 
 
@@ -160,6 +166,12 @@ def _is_model(folder: Path) -> bool:
         return False
 
 
+def shipped_dit_models() -> dict[str, Path]:
+    """The shipped models of the general network: their folders by name."""
+    folder = weights_folder()
+    return {path.parent.name: path.parent for path in sorted(folder.glob(f"*/{CONFIG}")) if is_dit_folder(path.parent)}
+
+
 def is_dit_folder(folder: str | Path) -> bool:
     """Whether a folder holds a model of the general network."""
     try:
@@ -212,9 +224,15 @@ def read_slot_config(folder: Path) -> ModelConfig:
 
 
 def read_weights(folder: Path) -> dict[str, Tensor]:
-    """The stored weights of a model by today's names, as they are stored (bf16). SafetensorError or OSError: the file is damaged
-    or missing."""
-    return current_weights(load_file(folder / WEIGHTS))
+    """The stored weights of a model by today's names, as they are stored (bf16), or in float32 where int8 was stored.
+    SafetensorError or OSError: the file is damaged or missing."""
+    stored = load_file(folder / WEIGHTS)
+    scales = {name.removesuffix(SCALE): stored.pop(name) for name in list(stored) if name.endswith(SCALE)}
+    for name, scale in scales.items():
+        if name not in stored or scale.shape != stored[name].shape[:1]:
+            raise SafetensorError(f"{name}{SCALE} fits no weight")
+        stored[name] = stored[name].float() * scale.view(-1, *[1] * (stored[name].dim() - 1))
+    return current_weights(stored)
 
 
 def find_autoencoder(folder: Path, config: AnyConfig) -> Path:
@@ -291,9 +309,22 @@ def _assembled(
     return Model(config, network, autoencoder, device=device)
 
 
-def save(folder: Path, config: AnyConfig, weights: dict[str, Tensor], card: str) -> None:
-    """Write config, bf16 weights and card, each by temp file and rename. A config that has no hash of the autoencoder gets that of
-    the one that `load` would find, if there is one."""
+def as_int8(weights: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Weights as they are stored with int8: large ones as whole numbers from -127 to 127 with a scale for each row."""
+    stored = {}
+    for name, value in weights.items():
+        stored[name] = value.detach().to("cpu", torch.bfloat16).contiguous()
+        if value.dim() > 1 and value.numel() >= SMALL:
+            whole = value.detach().to("cpu", torch.float32)
+            scale = whole.flatten(1).abs().amax(1).clamp_min(1e-12) / 127
+            stored[name] = (whole / scale.view(-1, *[1] * (whole.dim() - 1))).round().to(torch.int8).contiguous()
+            stored[name + SCALE] = scale
+    return stored
+
+
+def save(folder: Path, config: AnyConfig, weights: dict[str, Tensor], card: str, *, int8: bool = False) -> None:
+    """Write config, weights and card, each by temp file and rename. Weights are bf16, or large ones int8. A config that has no hash
+    of the autoencoder gets that of the one that `load` would find, if there is one."""
     autoencoder_folder = find_autoencoder(folder, config)
     if not config.autoencoder_sha256 and (autoencoder_folder / WEIGHTS).exists():
         config = replace(config, autoencoder_sha256=weights_sha256(autoencoder_folder))
@@ -301,10 +332,38 @@ def save(folder: Path, config: AnyConfig, weights: dict[str, Tensor], card: str)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         stored = {key: value.detach().to("cpu", torch.bfloat16).contiguous() for key, value in weights.items()}
-        save_file(stored, folder / f".{WEIGHTS}.tmp")
+        save_file(as_int8(weights) if int8 else stored, folder / f".{WEIGHTS}.tmp")
         (folder / f".{WEIGHTS}.tmp").replace(folder / WEIGHTS)
         for path, text in ((CONFIG, json.dumps(data, indent=1) + "\n"), (CARD, card)):
             (folder / f".{path}.tmp").write_text(text, encoding="utf-8")
             (folder / f".{path}.tmp").replace(folder / path)
     except OSError as error:
         raise OutputError(f"the model could not be written to {folder}: {error.strerror}") from None
+
+
+def shrink(source: Path, out: Path) -> None:
+    """Write a copy of a model's folder with int8 weights, whole or not at all; it is called as its folder is. An autoencoder that
+    comes with Kinema is left out.
+
+    ModelError: `source` is no model. OutputError: `out` exists, or cannot be written.
+    """
+    if out.exists():
+        raise OutputError(f"{out} is there already; name a folder that is not")
+    before = read_config(source)
+    own, shipped = (folder / before.autoencoder / WEIGHTS for folder in (source, weights_folder()))
+    try:
+        weights = read_weights(source)
+        card = (source / CARD).read_text(encoding="utf-8") if (source / CARD).exists() else f"# {before.name}\n"
+        card = card.replace(f"# {before.name}\n", f"# {out.name}\n", 1)
+        twice = own.exists() and shipped.exists() and own.read_bytes() == shipped.read_bytes()
+        left_out = [WEIGHTS, *([before.autoencoder] if twice else [])]
+        out.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=f".{out.name}-", dir=out.parent) as scratch:
+            made = Path(scratch) / out.name
+            shutil.copytree(source, made, ignore=lambda folder, names: left_out if folder == str(source) else [])
+            save(made, replace(before, name=out.name), weights, card, int8=True)
+            made.replace(out)
+    except SafetensorError as error:
+        raise ModelError(f"the weights in {source} cannot be read: {error}; fetch or train the model again") from None
+    except OSError as error:
+        raise OutputError(f"the model could not be written to {out}: {error.strerror}") from None

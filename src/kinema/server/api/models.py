@@ -25,7 +25,7 @@ from kinema.inference import limits
 from kinema.inference.dit_rollout import WANTED
 from kinema.inference.editing import EDIT_STRENGTH
 from kinema.models.dit_model import DiTModelConfig
-from kinema.models.hub import CARD, CONFIG, WEIGHTS, find, read_slot_config
+from kinema.models.hub import CARD, CONFIG, SCALE, WEIGHTS, find, read_slot_config
 from kinema.scene.geometry import DEFAULT_CAMERA, OUTLINE, ROOM_HEIGHT
 from kinema.scene.scene import BACKGROUNDS, HEX, MATERIALS, SIZES, VIEWS
 from kinema.server.api.bodies import Body, Route
@@ -162,7 +162,8 @@ def scene_facts() -> SceneFacts:
 def parameters(folder: Path) -> int:
     """Weights of a model, read off the head of its file."""
     with safe_open(folder / WEIGHTS, "pt") as file:
-        return sum(math.prod(file.get_slice(name).get_shape()) for name in file.keys())  # noqa: SIM118
+        names = [name for name in file.keys() if not name.endswith(SCALE)]  # noqa: SIM118
+        return sum(math.prod(file.get_slice(name).get_shape()) for name in names)
 
 
 def model_shown(name: str, most_seconds: float = MOST_SECONDS) -> ModelInfo:
