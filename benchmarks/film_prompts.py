@@ -101,7 +101,7 @@ def main() -> int:
         ]
         (ROOT / "docs" / "measurements" / "film-prompts.md").write_text("\n".join(text) + "\n")
         picture = contact_sheet([np.ascontiguousarray(one) for one in sheet], captions=captions).convert("RGB")
-        picture.save(ROOT / "docs" / "pictures" / "film-prompts.jpg", quality=80)
+        picture.save(ROOT / "docs" / "pictures" / "film-prompts.jpg", quality=68, optimize=True)
     return 0
 
 

@@ -344,6 +344,10 @@ def _show(line: str) -> None:
     sys.stderr.write(f"\r\033[K{line}" if sys.stderr.isatty() else "")
 
 
+def save_picture(picture: Image.Image, name: str) -> None:
+    picture.save(ROOT / "docs" / "pictures" / f"world-{name}.jpg", quality=72, optimize=True)
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("envs", nargs="*", help=f"Gymnasium ids (default: {', '.join(ENVS)})")
@@ -359,7 +363,7 @@ def main() -> int:
     parser.add_argument("--out", type=Path, default=Path("out/recorded-worlds"), help="what exists there is used again")
     parser.add_argument("--write", action="store_true", help="write docs/measurements/recorded-worlds.md")
     given = parser.parse_args()
-    rows = []
+    rows, strips = [], list[Image.Image]()
     make = made_together if given.together else made_apart
     for one in make(given.envs or list(ENVS), given.out, given.minutes, given.no_sticky):
         try:
@@ -369,9 +373,15 @@ def main() -> int:
             continue
         if given.write:
             shown = one.world if given.together else one.world.parent
-            name = name_of(one.env, one.sticky) + ("-together" if given.together else "")
             picture = Image.open(shown / "rollout.png").convert("RGB")
-            picture.save(ROOT / "docs" / "pictures" / f"world-{name}.jpg", quality=88, subsampling=0)
+            strips.append(picture.crop((0, 0, picture.width, picture.height // 4)) if given.together else picture)
+            if not given.together:
+                save_picture(picture, name_of(one.env, one.sticky))
+    if given.write and given.together and rows:
+        sheet = Image.new("RGB", (max(one.width for one in strips), sum(one.height for one in strips)), "white")
+        for i, strip in enumerate(strips):
+            sheet.paste(strip, (0, sum(one.height for one in strips[:i])))
+        save_picture(sheet, "together")
     if given.write and rows:
         kept_path = ROOT / "docs" / "measurements" / "recorded-worlds.json"
         kept = {row["environment"]: row for row in json.loads(kept_path.read_text())} if kept_path.exists() else {}
