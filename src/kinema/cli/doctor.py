@@ -94,8 +94,8 @@ def _models() -> Iterator[tuple[str, str]]:
 
 def _open_models() -> Iterator[tuple[str, str]]:
     from kinema.cli.models import line_of
-    from kinema.engines.registry import entries, registry_file
+    from kinema.engines.registry import installed_entries, registry_file
 
     yield "open models", f"{registry_file()}; KINEMA_MODELS names another"
-    for entry in entries().values():
+    for entry in installed_entries().values():
         yield "", line_of(entry)

@@ -127,11 +127,11 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
 
 def run(arguments: argparse.Namespace) -> int:
     """List what is installed."""
-    from kinema.engines.registry import entries
+    from kinema.engines.registry import installed_entries
     from kinema.inference.limits import sizes_of
     from kinema.models.hub import WEIGHTS, available_models, find, read_slot_config, weights_folder
 
-    names, added = available_models(), entries()
+    names, added = available_models(), installed_entries()
     if not names and not added:
         raise InputError(f"no model is installed in {weights_folder()}; set KINEMA_WEIGHTS, or make one: kinema train tiny")
     for name in names:
@@ -181,7 +181,7 @@ def _add(arguments: argparse.Namespace) -> int:
     or the address of a server with /v1/videos."""
     from kinema.engines.licenses import terms_of
     from kinema.engines.opening import absolute, capabilities_for, entry_of_source
-    from kinema.engines.registry import ModelEntry, check_lora, entries, parse_lora, save_entry
+    from kinema.engines.registry import ModelEntry, check_lora, entries, parse_lora, save_entry, shipped_entries
     from kinema.models.hub import available_models
 
     source = arguments.source
@@ -191,7 +191,7 @@ def _add(arguments: argparse.Namespace) -> int:
         source = _fetched(source)
     simple = entry_of_source(source)
     name = arguments.name or (simple.name if simple is not None else Path(source).name)
-    shipped = next((one for one in (name, *arguments.alias) if one in available_models()), None)
+    shipped = next((one for one in (name, *arguments.alias) if one in {*available_models(), *shipped_entries()}), None)
     if shipped is not None:
         raise InputError(f"{shipped!r} is the name of a model that Kinema ships; choose another")
     if name in entries() and not arguments.force:

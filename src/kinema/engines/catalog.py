@@ -10,7 +10,7 @@ from pathlib import Path
 from kinema.engines.native import native_capabilities
 from kinema.engines.opening import capabilities_for, opens
 from kinema.engines.protocol import Capabilities, Workflow
-from kinema.engines.registry import ModelEntry, entries, find_entry
+from kinema.engines.registry import ModelEntry, find_entry, installed_entries
 from kinema.errors import InputError, ModelError
 from kinema.models.dit_model import DiTModelConfig
 from kinema.models.hub import DEFAULT, available_models, find, is_dit_folder, read_config, read_slot_config
@@ -24,7 +24,7 @@ _lock = threading.Lock()
 def model_names() -> list[str]:
     """Names of all installed models; a shipped model goes before an added one of the same name."""
     shipped = available_models()
-    return [*shipped, *(name for name in entries() if name not in shipped)]
+    return [*shipped, *(name for name in installed_entries() if name not in shipped)]
 
 
 def default_model() -> str:
@@ -58,7 +58,7 @@ def recorded_config(entry: ModelEntry) -> DiTModelConfig | None:
 def recorded_worlds() -> dict[str, ModelEntry]:
     """The recorded worlds that were added, by name; those that cannot be read are left out."""
     shipped, worlds = available_models(), {}
-    for name, entry in entries().items():
+    for name, entry in installed_entries().items():
         with suppress(InputError):
             if name not in shipped and recorded_config(entry) is not None:
                 worlds[name] = entry

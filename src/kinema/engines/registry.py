@@ -240,8 +240,8 @@ _last_good: dict[Path, dict[str, ModelEntry]] = {}
 
 
 def entries(file: Path | None = None) -> dict[str, ModelEntry]:
-    """The shipped models of the general network and all models of the file by name, which go before them. Where the file is being
-    edited and cannot be read at this moment, a server or worker goes on with what it read before, and logs why.
+    """All models of the file by name; none if there is no file. Where the file is being edited and cannot be read at this moment, a
+    server or worker goes on with what it read before, and logs why.
 
     Raises:
         ModelListError: The file cannot be read, or holds something that is no model: its table and key are named.
@@ -254,13 +254,18 @@ def entries(file: Path | None = None) -> dict[str, ModelEntry]:
             raise ModelListError(str(error)) from None
         log.warning("%s; the models read before stay as they were", error)
         return _last_good[path]
-    _last_good[path] = {**shipped_entries(), **known}
-    return _last_good[path]
+    _last_good[path] = known
+    return known
 
 
 def shipped_entries() -> dict[str, ModelEntry]:
     """Entries of the shipped models of the general network, which nobody has to add."""
     return {name: ModelEntry(name=name, source=str(folder)) for name, folder in shipped_dit_models().items()}
+
+
+def installed_entries(file: Path | None = None) -> dict[str, ModelEntry]:
+    """`entries` after those of shipped models, before which a model of the file with the same name goes."""
+    return {**shipped_entries(), **entries(file)}
 
 
 def _text_of(path: Path) -> str:
@@ -340,7 +345,7 @@ def _license_in(table: Mapping[str, Any]) -> License:
 
 def find_entry(name: str, file: Path | None = None) -> ModelEntry | None:
     """The model of this name or alias; None if the file has none."""
-    known = entries(file)
+    known = installed_entries(file)
     return known.get(name) or next((entry for entry in known.values() if name in entry.aliases), None)
 
 
