@@ -15,3 +15,4 @@ train+=(--minutes "$MINUTES" --device "$DEVICE")
 if [ -e "$RUN/state.pt" ]; then train+=(--resume "$RUN"); else train+=(--out "$RUN"); fi
 "$PYTHON" "${train[@]}"
 "$PYTHON" -m benchmarks.film_prompts "$RUN"
+# What ships: kinema models shrink out/kinema-film/film -o weights/kinema-film
