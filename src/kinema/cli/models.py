@@ -169,8 +169,9 @@ def _summary(one: Capabilities) -> str:
     if not one.workflows:
         return f"a recorded world, to step into: {width}x{height} at {one.fps:g} fps"
     weights = f", {one.memory_bytes / 1e9:.1f} GB" if one.memory_bytes else ""
+    frames = "any number of" if str(one.frames) == "k" else one.frames
     return (
-        f"{one.family}{weights}: {', '.join(one.workflows)}; {width}x{height}, {one.frames} frames at {one.fps:g} fps"
+        f"{one.family}{weights}: {', '.join(one.workflows)}; {width}x{height}, {frames} frames at {one.fps:g} fps"
         + (f", {one.steps} steps" if one.steps else "")
         + (", with sound" if one.sound else "")
     )
