@@ -185,7 +185,7 @@ def find(name: str | Path) -> Path:
     for path in (Path(name), weights_folder() / name):
         if path_exists(path / CONFIG) and path_exists(path / WEIGHTS):
             return path
-    known = ", ".join(available_models()) or "none is installed"
+    known = ", ".join([*available_models(), *shipped_dit_models()]) or "none is installed"
     raise ModelError(f"no model {str(name)!r}: expected a folder with {CONFIG} and {WEIGHTS}, or one of: {known}")
 
 
@@ -309,11 +309,15 @@ def _assembled(
     return Model(config, network, autoencoder, device=device)
 
 
+def as_bfloat16(weights: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Weights as they are stored usually."""
+    return {name: value.detach().to("cpu", torch.bfloat16).contiguous() for name, value in weights.items()}
+
+
 def as_int8(weights: dict[str, Tensor]) -> dict[str, Tensor]:
     """Weights as they are stored with int8: large ones as whole numbers from -127 to 127 with a scale for each row."""
-    stored = {}
+    stored = as_bfloat16(weights)
     for name, value in weights.items():
-        stored[name] = value.detach().to("cpu", torch.bfloat16).contiguous()
         if value.dim() > 1 and value.numel() >= SMALL:
             whole = value.detach().to("cpu", torch.float32)
             scale = whole.flatten(1).abs().amax(1).clamp_min(1e-12) / 127
@@ -331,8 +335,7 @@ def save(folder: Path, config: AnyConfig, weights: dict[str, Tensor], card: str,
     data = {**config.to_dict(), "format": FORMAT}
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        stored = {key: value.detach().to("cpu", torch.bfloat16).contiguous() for key, value in weights.items()}
-        save_file(as_int8(weights) if int8 else stored, folder / f".{WEIGHTS}.tmp")
+        save_file(as_int8(weights) if int8 else as_bfloat16(weights), folder / f".{WEIGHTS}.tmp")
         (folder / f".{WEIGHTS}.tmp").replace(folder / WEIGHTS)
         for path, text in ((CONFIG, json.dumps(data, indent=1) + "\n"), (CARD, card)):
             (folder / f".{path}.tmp").write_text(text, encoding="utf-8")
