@@ -1,13 +1,13 @@
 """Worlds of recorded environments, measured: python -m benchmarks.recorded_worlds [ENV ...] [--minutes N] [--write]
 
-Each environment is recorded by a random policy, a world is trained on the recording within a time budget, held-back episodes are
-stepped with their true actions: error on the pixels that changed since the last known picture, in levels of 255, beside that of
-copying it, and the ratio of both; how much larger the error is with other actions (1: all of it follows from them); how often the
-thing that is acted with is where it should be, 49 to 64 frames ahead, beside the last known picture and other actions. Where
-worlds have entities: the last known picture painted anew with the true entities of later frames, its error as a share of leaving
-it as it is; and entities read off true pictures alone, their error in units of their spread (1: always the mean). Then agents
-that learned inside the world only are scored in the environment, beside the same learner in the environment itself and acting at
-random. Environments that are not installed are left out, by name.
+Each environment is recorded by a random policy, PushT by one that pushes its block; a world is trained on the recording within a
+time budget, held-back episodes are stepped with their true actions: error on the pixels that changed since the last known picture,
+in levels of 255, beside that of copying it, and the ratio of both; how much larger the error is with other actions (1: all of it
+follows from them); how often the thing that is acted with is where it should be, 49 to 64 frames ahead, beside the last known
+picture and other actions. Where worlds have entities: the last known picture painted anew with the true entities of later frames,
+its error as a share of leaving it as it is; and entities read off true pictures alone, their error in units of their spread (1:
+always the mean). Then agents that learned inside the world only are scored in the environment, beside the same learner in the
+environment itself and acting at random. Environments that are not installed are left out, by name.
 Games of the ALE repeat an action by chance ("sticky actions", a quarter of all frames), so no world can say where things will
 be. For them the table has what the game itself reaches when it is put back to the same state and takes the same actions again;
 with --no-sticky they are recorded, and played, without it. With --together one model learns all environments that are named.
@@ -38,7 +38,7 @@ from kinema.agents import Score, learn, score_recorded
 from kinema.agents.ppo import RECORDED
 from kinema.autoencoder import load_autoencoder, to_uint8
 from kinema.datasets.lerobot import Dataset
-from kinema.datasets.recorder import make_env, random_policy, record
+from kinema.datasets.recorder import Act, make_env, random_policy, record
 from kinema.envs.starts import world_folders
 from kinema.errors import InputError
 from kinema.models.dit_model import DiTModel
@@ -55,9 +55,11 @@ ENVS = {
     "MiniGrid-Empty-6x6-v0": (150, 100),
     "MiniGrid-Empty-Random-6x6-v0": (150, 60),
     "CrafterReward-v1": (60, 300),
-    "gym_pusht:gym_pusht/PushT-v0": (40, 300),
+    "gym_pusht:gym_pusht/PushT-v0": (60, 300),
 }
 """Episodes recorded of each, and how long they are at most."""
+PUSHED = "gym_pusht:gym_pusht/PushT-v0"
+"""An environment where a random policy does too little: `pushing` is recorded instead."""
 PLACED_FROM = 48
 """Frames ahead from which on places are compared."""
 NO_STICKY = {"repeat_action_probability": 0.0}
@@ -124,7 +126,35 @@ class Measured:
         """Record it unless it is there."""
         count, most = ENVS.get(self.env, (40, 200))
         if not (self.data / "meta/info.json").exists():
-            record(self.env, self.data, episodes_wanted=count, most=most, options=self.options)
+            policy = pushing if self.env == PUSHED else "random"
+            record(self.env, self.data, episodes_wanted=count, most=most, options=self.options, policy=policy)
+
+
+def pushing(env: gym.Env[Any, Any], seed: int) -> Act:
+    """A policy for PushT: the pusher goes beside the block and on through it, at times anywhere, at speeds that vary."""
+    rng, aims = np.random.default_rng(seed), list[NDArray[np.float64]]()
+    speed, spent = 0.0, 0
+
+    def act(observation: Any) -> Any:
+        nonlocal speed, spent
+        scene: Any = env.unwrapped
+        at, block = np.array(scene.agent.position), np.array(scene.block.position)
+        if aims and (np.abs(aims[0] - at).max() < 12 or spent > 30):
+            aims.pop(0)
+            speed, spent = rng.uniform(15, 90), 0
+        if not aims:
+            angle, off = rng.uniform(0, 2 * np.pi), rng.uniform(-40, 40, 2)
+            toward = np.array([np.cos(angle), np.sin(angle)])
+            pushes = rng.random() < 0.75
+            aims[:] = (
+                [block + 110 * toward, block + off - rng.uniform(20, 120) * toward] if pushes else [rng.uniform(30, 480, 2)]
+            )
+            speed, spent = rng.uniform(15, 90), 0
+        spent += 1
+        way = aims[0] - at
+        return np.clip(at + way * min(1.0, speed / max(float(np.hypot(*way)), 1e-6)), 20, 492).astype(np.float32)
+
+    return act
 
 
 def made_apart(envs: Sequence[str], folder: Path, minutes: float, no_sticky: bool) -> Iterator[Measured]:

@@ -139,6 +139,49 @@ def test_what_cannot_be_recorded_says_why(tmp_path: Path, capsys: pytest.Capture
     assert "64x64" in capsys.readouterr().err
 
 
+def to_the_right(env: gym.Env[Any, Any], seed: int) -> Any:
+    assert isinstance(env.action_space, gym.spaces.Discrete) and seed == 3
+    return lambda observation: int(observation[0] < 9)
+
+
+def test_a_policy_of_ones_own_acts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As a function, and by its name as the command takes it, from the folder that one is in."""
+    record("CartPole-v1", tmp_path / "d", episodes_wanted=1, most=6, seed=3, policy=to_the_right)
+    done = Dataset.open(tmp_path / "d").episode(0).action
+    assert (done[:-1].argmax(-1) == 1).all()
+    (tmp_path / "my_policies.py").write_text("def right(env, seed):\n    return lambda observation: 1\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delitem(sys.modules, "my_policies", raising=False)
+    order = ["record", "CartPole-v1", "--episodes", "1", "--most", "6", "-o", "named", "--policy"]
+    assert main([*order, "my_policies:right"]) == 0
+    np.testing.assert_array_equal(Dataset.open("named").episode(0).action, done)
+
+
+@pytest.mark.parametrize(
+    ("policy", "line"),
+    [
+        ("poor_policies:breaks", "episode 0, step 1: the policy failed in its own code: IndexError"),
+        ("poor_policies:none", "the policy returned None: expected a function from observation to action"),
+        ("poor_policies:gone", "policy 'poor_policies:gone' cannot be imported"),
+        ("nowhere:right", "policy 'nowhere:right' cannot be imported"),
+        ("poor_policies:", "policy 'poor_policies:': expected MODULE:FUNCTION, random or the file of a policy"),
+    ],
+)
+def test_a_policy_that_cannot_act_is_one_line(
+    policy: str, line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "poor_policies.py").write_text(
+        "def breaks(env, seed):\n    return lambda observation: observation['cart']\ndef none(env, seed):\n    return None\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "poor_policies", raising=False)
+    assert main(["record", "CartPole-v1", "--episodes", "1", "-o", "d", "--policy", policy]) == 2
+    seen = capsys.readouterr().err
+    assert line in seen and seen.count("\n") == 1
+    assert not (tmp_path / "d" / "meta").exists()
+
+
 def test_a_dataset_cut_short_or_of_another_version_is_named(tmp_path: Path) -> None:
     assert main(["record", "CartPole-v1", "-o", str(tmp_path / "d"), "--episodes", "2", "--most", "5"]) == 0
     lost = tmp_path / "lost"

@@ -21,8 +21,10 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
     )
     parser.add_argument("--episodes", type=whole, default=20, help="how many (default: 20)")
     parser.add_argument(
-        "--policy", default="random", help="random, or a policy saved by Stable-Baselines3 (default: random)"
-    )
+        "--policy", default="random", metavar="random|FILE|MODULE:FUNCTION",
+        help="random, a policy saved by Stable-Baselines3, or a function of yours from environment and seed to what acts"
+        " (default: random)",
+    )  # fmt: skip
     parser.add_argument(
         "--size", default="64x64", help="WIDTHxHEIGHT of the pictures kept, multiples of 16 (default: 64x64)"
     )

@@ -84,16 +84,7 @@ def reader_for(env_id: str, wanted: str | None) -> ReadEntities | None:
     if wanted == NONE:
         return None
     if wanted is not None:
-        module, colon, name = wanted.partition(":")
-        if not colon or not module or not name:
-            raise InputError(f"entities {excerpt(wanted)!r}: expected MODULE:FUNCTION, or {NONE}")
-        try:
-            function = getattr(importlib.import_module(module), name)
-        except (Exception, SystemExit) as error:  # whatever a module of somebody else does
-            raise InputError(f"entities {excerpt(wanted)!r} cannot be imported ({_reason(error)})") from None
-        if not callable(function):
-            raise InputError(f"entities {excerpt(wanted)!r}: {name} is no function")
-        read: ReadEntities = function
+        read: ReadEntities = function_by_name(wanted, "entities", f"or {NONE}")
         return read
     name = env_id.rpartition(":")[2]
     game = next((game for game in _ATARI if name.startswith(f"ALE/{game}-")), None)
@@ -102,6 +93,30 @@ def reader_for(env_id: str, wanted: str | None) -> ReadEntities | None:
     if name.startswith(("MiniGrid-", "BabyAI-")):
         return _minigrid
     return _pusht if name.startswith("gym_pusht/") else None
+
+
+def function_by_name(wanted: str, what: str, otherwise: str) -> Callable[..., Any]:
+    """A function of the user's.
+
+    Args:
+        wanted: "module:function", of any module that Python finds.
+        what: The setting that names it, for errors.
+        otherwise: What else the setting may be, for errors.
+
+    Raises:
+        InputError: There is no such function.
+    """
+    module, colon, name = wanted.partition(":")
+    if not colon or not module or not name:
+        raise InputError(f"{what} {excerpt(wanted)!r}: expected MODULE:FUNCTION, {otherwise}")
+    try:
+        function = getattr(importlib.import_module(module), name)
+    except (Exception, SystemExit) as error:  # whatever a module of somebody else does
+        raise InputError(f"{what} {excerpt(wanted)!r} cannot be imported ({_reason(error)})") from None
+    if not callable(function):
+        raise InputError(f"{what} {excerpt(wanted)!r}: {name} is no function")
+    made: Callable[..., Any] = function
+    return made
 
 
 def read_entities(read: ReadEntities, env: gym.Env[Any, Any]) -> tuple[tuple[str, ...], NDArray[np.float32]]:

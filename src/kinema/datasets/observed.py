@@ -32,16 +32,18 @@ At = tuple[str | int, ...]
 
 
 @contextmanager
-def in_code_of(env: gym.Env[Any, Any]) -> Iterator[None]:
-    """InputError where an environment's own code fails while it runs, such as for the lack of a package (pygame, MuJoCo)."""
+def in_code_of(env: gym.Env[Any, Any] | str) -> Iterator[None]:
+    """InputError where code of somebody else fails while it runs, such as for the lack of a package (pygame, MuJoCo): of an
+    environment, or of what a text names."""
+    name = env if isinstance(env, str) else id_of(env)
     try:
         yield
     except KinemaError:
         raise
     except (gym.error.DependencyNotInstalled, ImportError) as error:
-        raise InputError(f"{id_of(env)} needs a package that is missing: {' '.join(str(error).split())[:160]}") from None
+        raise InputError(f"{name} needs a package that is missing: {' '.join(str(error).split())[:160]}") from None
     except Exception as error:  # whatever an environment of somebody else does
-        raise InputError(f"{id_of(env)} failed in its own code: {failure_of(error)}") from error
+        raise InputError(f"{name} failed in its own code: {failure_of(error)}") from error
 
 
 def failure_of(error: Exception) -> str:

@@ -28,7 +28,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kinema.datasets.dataset_files import Recorded
-from kinema.datasets.entities import ReadEntities, read_entities, reader_for
+from kinema.datasets.entities import ReadEntities, function_by_name, read_entities, reader_for
 from kinema.datasets.folder_lock import locked
 from kinema.datasets.observed import (
     Eyes,
@@ -61,6 +61,8 @@ MINUTES = 10.0
 
 Act = Callable[[Any], Any]
 """Observation to action."""
+MakePolicy = Callable[[gym.Env[Any, Any], int], Act]
+"""An environment and a seed to what acts in it."""
 
 
 def _import(module: str, reason: str) -> Any:
@@ -117,6 +119,18 @@ def random_policy(env: gym.Env[Any, Any], seed: int) -> Act:
         return held[0]
 
     return act
+
+
+def policy_for(wanted: str | MakePolicy) -> MakePolicy:
+    """ "random", "module:function" or the path of a policy of Stable-Baselines3, as `record` takes it."""
+    if callable(wanted):
+        return wanted
+    if wanted == "random":
+        return random_policy
+    if ":" in wanted and not Path(wanted).exists():
+        made: MakePolicy = function_by_name(wanted, "policy", "random or the file of a policy of Stable-Baselines3")
+        return made
+    return lambda env, _: trained_policy(Path(wanted), env)
 
 
 def trained_policy(path: Path, env: gym.Env[Any, Any]) -> Act:
@@ -178,9 +192,10 @@ def record_episodes(
         task = eyes.task_of(observation)
         actions, rewards, ends, cuts = [], [0.0], [False], [False]
         while not (ends[-1] or cuts[-1]):
-            with in_step(number, len(frames)), in_code_of(env):
+            with in_step(number, len(frames)), in_code_of("the policy"):
                 action = act(observation)
                 check(spec, action)
+            with in_step(number, len(frames)), in_code_of(env):
                 actions.append(encode_action(spec, action))
                 observation, reward, terminated, truncated, _ = env.step(copy.deepcopy(action))
                 observation = copy.deepcopy(observation)
@@ -213,7 +228,7 @@ def record(
     out: Path | str,
     *,
     episodes_wanted: int,
-    policy: str = "random",
+    policy: str | MakePolicy = "random",
     size: tuple[int, int] = (64, 64),
     seed: int = 0,
     most: int | None = None,
@@ -227,8 +242,9 @@ def record(
     picture: where pictures come from: a key of the observation ("a/b" in nested ones), "observation" for the observation itself,
     "render", or None for the first picture that there is. entities: a function, or "module:function", from the environment to its
     entities, name -> field -> number, which are recorded with the sensors; "none"; or None for those of known environments
-    (`kinema.datasets.entities`). most: frames of an episode, after which it is cut; None: those of
-    MINUTES.
+    (`kinema.datasets.entities`). policy: "random", the path of a policy of Stable-Baselines3, or a function, or "module:function",
+    from the environment and a seed to a function from observation to action. most: frames of an episode, after which it is cut;
+    None: those of MINUTES.
     InputError: an environment, a size or a policy that cannot be used; numbers that are not finite, with their episode and step;
     or another recording that is writing to `out`.
     """
@@ -256,11 +272,14 @@ def record(
                 env.reset(seed=seed % 2**31)
             more = read_entities(read, env)[0]
             eyes = replace(eyes, names=(*eyes.names, *more))
-        chosen = None if policy == "random" else trained_policy(Path(policy), env)
+        policy = policy_for(policy)
         with locked(Path(out), "recording", "-o"):
             writer = Writer(out, fps=rate, size=size, sensors=len(eyes.names), about=about, names=eyes.names)
             begun = len(writer.rows)
-            act = chosen or random_policy(env, seed + begun)
+            with in_code_of("the policy"):
+                act = policy(env, seed + begun)
+            if not callable(act):
+                raise InputError(f"the policy returned {excerpt(repr(act))}: expected a function from observation to action")
             longest = most or round(MINUTES * 60 * rate)
             source = record_episodes(
                 env, eyes, spec, act, seed=seed + begun * 1009, most=longest, first=begun, entities=read
