@@ -37,6 +37,30 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
     parser.set_defaults(run=run, verb=None)
     verbs = parser.add_subparsers(dest="verb", metavar="{add,show,remove,check,shrink}")
     one = verbs.add_parser("add", help="add an open model under a name", description=_add.__doc__)
+    _settings_of_added(one)
+    one.set_defaults(run=_add)
+    for name, action, about in (
+        ("show", _show, "what a model can film, as JSON, or its card"),
+        ("remove", _remove, "take a model out of the list; its folder stays"),
+        ("check", _check, "film two frames, and keep the time and memory that it took"),
+    ):
+        one = verbs.add_parser(name, help=about, description=about)
+        one.add_argument("name", type=model_name, help="a model's name")
+        if name == "check":
+            one.add_argument("--size", default=None, help="WIDTHxHEIGHT in pixels (default: the model's own)")
+            one.add_argument("--steps", type=int, default=2, help="steps of the sampler (default: 2)")
+            one.add_argument("--device", default="auto", help=f"{DEVICE_HELP} (default: auto)")
+        one.set_defaults(run=action)
+    one = verbs.add_parser(
+        "shrink", help="a copy of a model of Kinema with its weights in int8", description=_shrink.__doc__
+    )
+    one.add_argument("model", type=filled, help="its name or folder")
+    one.add_argument("-o", "--output", type=Path, required=True, help="the new folder, after which the copy is called")
+    one.set_defaults(run=_shrink)
+
+
+def _settings_of_added(one: argparse.ArgumentParser) -> None:
+    """What `kinema models add` takes."""
     one.add_argument(
         "source",
         type=filled,
@@ -104,25 +128,6 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
         help="you have read the model's license and keep it, where it must be accepted",
     )
     one.add_argument("--force", action="store_true", help="replace a model of this name")
-    one.set_defaults(run=_add)
-    for name, action, about in (
-        ("show", _show, "what a model can film, as JSON, or its card"),
-        ("remove", _remove, "take a model out of the list; its folder stays"),
-        ("check", _check, "film two frames, and keep the time and memory that it took"),
-    ):
-        one = verbs.add_parser(name, help=about, description=about)
-        one.add_argument("name", type=model_name, help="a model's name")
-        if name == "check":
-            one.add_argument("--size", default=None, help="WIDTHxHEIGHT in pixels (default: the model's own)")
-            one.add_argument("--steps", type=int, default=2, help="steps of the sampler (default: 2)")
-            one.add_argument("--device", default="auto", help=f"{DEVICE_HELP} (default: auto)")
-        one.set_defaults(run=action)
-    one = verbs.add_parser(
-        "shrink", help="a copy of a model of Kinema with its weights in int8", description=_shrink.__doc__
-    )
-    one.add_argument("model", type=filled, help="its name or folder")
-    one.add_argument("-o", "--output", type=Path, required=True, help="the new folder, after which the copy is called")
-    one.set_defaults(run=_shrink)
 
 
 def run(arguments: argparse.Namespace) -> int:
