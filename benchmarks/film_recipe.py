@@ -73,7 +73,7 @@ def shifted(shift: float | None) -> Iterator[None]:
     if shift is None:
         yield
         return
-    with mock.patch.object(film_lesson, "shift_of", lambda frames: shift):
+    with mock.patch.object(film_lesson, "shift_of", lambda *latents: shift):
         yield
 
 

@@ -8,9 +8,10 @@ import torch
 
 from kinema.canvas.canvas import Canvas, blank
 from kinema.diffusion import shortcut
+from kinema.diffusion.flow import noise_to, sample, sampling_levels
 from kinema.diffusion.losses import noised
 from kinema.diffusion.samplers import euler, noise_canvas, schedule
-from kinema.diffusion.shortcut import PIECES, shortcut_batch, step_size_of
+from kinema.diffusion.shortcut import PIECES, LongSteps, long_step, shortcut_batch, step_size_of
 from kinema.models.denoiser import Denoiser
 
 ROWS = 32
@@ -61,6 +62,38 @@ def test_half_steps_to_one_place_are_a_step_to_that_place(denoiser: Denoiser, mo
     assert len(set(made.step_size.tolist())) > 1
     moving = made.clean.values["state"][:, 2:]
     torch.testing.assert_close(moving, torch.full_like(moving, 0.25), rtol=1e-3, atol=1e-3)
+
+
+def test_a_long_step_of_the_flow_lands_where_its_sampler_lands_in_two_and_leaves_what_is_known() -> None:
+    """Of any denoiser, here one that bends the path."""
+    clean, noise = (torch.randn(2, 3, 4, 2, 2, generator=torch.Generator().manual_seed(seed)) for seed in (1, 2))
+    unknown = torch.tensor([[0.0, 1.0, 1.0], [1.0, 1.0, 0.0]])
+    ends = sampling_levels(2)
+    levels = [level * unknown[..., None, None, None] for level in ends]
+
+    def bent(x: torch.Tensor) -> torch.Tensor:
+        return torch.tanh(2 * x) + 0.3
+
+    begun = noise_to(clean, ends[0] * unknown, noise)
+    first, middle, last = ({"video": level} for level in levels)
+    target, push = long_step(
+        lambda x, _: {"video": bent(x["video"])}, {"video": begun}, {"video": clean}, {"video": noise}, (first, middle, last)
+    )
+    reached = sample(lambda x, _: bent(x), noise, unknown, clean, ends)
+    once = sample(lambda x, _: target["video"], noise, unknown, clean, [1.0, 0.0])
+    torch.testing.assert_close(once, reached)
+    torch.testing.assert_close(noise_to(target["video"], ends[0] * unknown, push["video"]), begun)
+    known = unknown == 0
+    assert torch.equal(target["video"][known], clean[known])
+
+
+def test_long_steps_are_of_all_sizes_and_follow_each_other_through_the_schedule() -> None:
+    steps = LongSteps.draw(np.random.default_rng(0), 400)
+    assert set(steps.pieces.tolist()) == set(PIECES) and steps.share(1.0).max() == 1.0 and steps.share(0.0).min() == 0.0
+    np.testing.assert_allclose(steps.share(1.0) - steps.share(0.0), 1 / steps.pieces)
+    np.testing.assert_allclose(steps.share(1.0) - steps.share(0.5), 0.5 / steps.pieces)
+    whole, half = steps.sizes(), steps.sizes(2)
+    assert torch.equal(half, torch.where(whole == 1 / 8, 0.0, whole / 2))
 
 
 def test_strides_are_told_only_for_numbers_of_steps_that_were_learned(denoiser: Denoiser) -> None:

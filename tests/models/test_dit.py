@@ -1,12 +1,14 @@
-"""The general network: frames by cache, causality, independence of clips, sizes and durations, text."""
+"""The general network: frames by cache, causality, full attention, levels of cells, independence of clips, sizes, text."""
 
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
 
+import kinema
 from kinema.errors import ModelError
 from kinema.models.dit import PLACE_WAVES, SIZES, DiT, DiTConfig, DiTInput, FrameCache, patch_places
 
@@ -46,8 +48,12 @@ def part(x: DiTInput, which: slice) -> DiTInput:
     return replace(x, **cut, vectors={name: value[:, which] for name, value in x.vectors.items()})
 
 
-def test_frames_one_by_one_with_the_cache_are_those_of_one_pass() -> None:
-    net, x = network(CONFIG), given(CONFIG)
+FULL = replace(CONFIG, full=True)
+
+
+@pytest.mark.parametrize("config", [CONFIG, FULL])
+def test_frames_one_by_one_with_the_cache_are_those_of_one_pass(config: DiTConfig) -> None:
+    net, x = network(config), given(config)
     whole = net(x)
     kept: list[tuple[torch.Tensor, torch.Tensor]] = []
     for t in range(5):
@@ -58,15 +64,77 @@ def test_frames_one_by_one_with_the_cache_are_those_of_one_pass() -> None:
         new = cache.new
         joined = zip(kept, new, strict=True) if kept else ()
         kept = [(torch.cat([a, c], -2), torch.cat([b, d], -2)) for (a, b), (c, d) in joined] or new
+    assert len(kept) == net.cached_blocks == 2
 
 
-def test_a_causal_network_reads_no_later_frame_and_another_one_does() -> None:
-    for causal in (True, False):
-        config = replace(CONFIG, causal=causal)
-        net, x = network(config), given(config)
+@pytest.mark.parametrize("full", [False, True])
+def test_a_causal_network_or_batch_reads_no_later_frame_and_another_one_does(full: bool) -> None:
+    for trained, wished in ((True, None), (False, None), (True, False), (False, True)):
+        config = replace(CONFIG, causal=trained, full=full)
+        net, x = network(config), replace(given(config), causal=wished)
         other = replace(x, video=torch.cat([x.video[:, :3], x.video[:, 3:] + 1], 1))
         same = torch.equal(net(x)["video"][:, :3], net(other)["video"][:, :3])
-        assert same is causal
+        assert same is (trained if wished is None else wished)
+
+
+def test_full_attention_in_one_frame_is_that_inside_it_and_in_several_it_reads_other_places_of_others() -> None:
+    config = replace(CONFIG, slots=0, slot_dim=0, time_every=1)
+    full, inside = network(replace(config, full=True)), network(replace(config, time_every=0))
+    inside.load_state_dict(full.state_dict())
+    one = given(config, frames=1)
+    for name, value in full(one).items():
+        torch.testing.assert_close(value, inside(one)[name], msg=name)
+    several = given(config)
+    assert not torch.allclose(full(several)["video"], inside(several)["video"])
+    one_block = replace(config, depth=1, context=0, causal=False)
+    x = given(one_block, frames=2)
+    changed = x.video.clone()
+    changed[:, 0, :, 0, 0] += 1  # the convolution that reads patches sees one latent around
+    for reads in (True, False):
+        net = network(replace(one_block, full=reads, time_every=int(reads)))
+        far = [net(replace(x, video=video))["video"][:, 1, :, -1, -1] for video in (x.video, changed)]
+        assert torch.equal(*far) is not reads
+
+
+def test_levels_of_cells_are_those_of_frames_where_they_are_the_same_and_else_told_apart() -> None:
+    for config in (CONFIG, replace(CONFIG, patch=2)):
+        net, x = network(config), given(config)
+        cells = x.level[..., None, None].expand(-1, -1, 4, 6)
+        before, same = net(x), net(replace(x, level=cells))
+        for name, value in before.items():
+            torch.testing.assert_close(same[name], value, atol=1e-5, rtol=1e-4, msg=name)
+        masked = cells.clone()
+        masked[:, :, :2, :2] = 0.0
+        assert not torch.allclose(net(replace(x, level=masked))["video"], before["video"])
+    net, conditions = network(CONFIG), list[torch.Tensor]()
+    net.modulation.register_forward_pre_hook(lambda _, inputs: conditions.append(inputs[0]))
+    for level in (cells, masked):
+        net(replace(x, level=level))
+    changed = (conditions[0] != conditions[1]).any(-1)
+    assert not changed[:, :, :3].any() and torch.equal(changed[:, :, 3:].unflatten(2, (4, 6)), masked == 0)
+    with pytest.raises(ModelError, match=r"levels \[2, 5, 3\]: expected \[2, 5\] of frames or \[2, 5, 4, 6\] of latents"):
+        net(replace(x, level=torch.rand(2, 5, 3)))
+
+
+def test_a_network_for_few_steps_is_the_same_before_it_learns_them_and_then_tells_sizes_apart() -> None:
+    plain, sized = network(CONFIG), network(replace(CONFIG, step_sizes=True))
+    assert sized.step_in is not None
+    sized.load_state_dict(plain.state_dict() | {"step_in.weight": torch.zeros_like(sized.step_in.weight)})
+    x = given(CONFIG)
+    half = replace(x, step_size=torch.full((2,), 0.5))
+    assert torch.equal(plain(x)["video"], sized(half)["video"])
+    torch.nn.init.normal_(sized.step_in.weight)
+    assert not torch.allclose(sized(x)["video"], sized(half)["video"])
+    torch.testing.assert_close(sized(x)["video"], sized(replace(x, step_size=torch.zeros(2)))["video"])
+    with pytest.raises(ModelError, match="was not trained for few steps"):
+        plain(half)
+
+
+def test_network_objective_and_sampler_are_read_in_one_sitting() -> None:
+    """The issue's bound on the general model: 700 lines in all."""
+    root = Path(kinema.__file__).parent
+    parts = ("models/dit.py", "models/attention.py", "diffusion/flow.py", "inference/dit_films.py")
+    assert sum(len((root / part).read_text().splitlines()) for part in parts) <= 700
 
 
 def test_clips_of_a_batch_are_those_alone() -> None:
@@ -134,7 +202,7 @@ def test_a_config_is_stored_and_bad_ones_are_named() -> None:
     assert DiTConfig.from_dict(CONFIG.to_dict()) == CONFIG
     for entries, message in (
         ({"width": 30}, "multiple of 4 per head"), ({"depth": 0}, "at least 1"), ({"slots": 0}, "both or neither"),
-        ({"nonsense": 1}, "does not fit this version"),
+        ({"nonsense": 1}, "does not fit this version"), ({"full": "yes"}, "full 'yes': expected true or false"),
     ):  # fmt: skip
         with pytest.raises(ModelError, match=message):
             DiTConfig.from_dict({**CONFIG.to_dict(), **entries})

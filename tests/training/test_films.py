@@ -16,12 +16,15 @@ from kinema.datasets.clip_batches import ClipBatch
 from kinema.datasets.latent_cache import LatentCache
 from kinema.diffusion.flow import mean_one
 from kinema.errors import InputError
+from kinema.inference.dit_films import fill_frames
 from kinema.media import Clip
 from kinema.models.dit import DiTInput
+from kinema.models.dit_model import DiTModel, DiTModelConfig
 from kinema.models.hub import read_config
 from kinema.training import checkpoint
 from kinema.training.film_lesson import ClipsLesson, FilmRecipe, draw_film_levels, draw_known, film_loss
 from kinema.training.films import train_video
+from kinema.training.parallel import Share
 
 RECIPE = FilmRecipe(size="nano", frames=4, batch=4, short_side=32, fps=8.0, compile=False)
 
@@ -89,6 +92,44 @@ def test_levels_of_films_lie_nearer_to_noise_than_those_of_pictures() -> None:
     assert abs(float(pictures) - 0.6) < 0.02 and abs(float(films) - 0.839) < 0.02
 
 
+def test_levels_of_larger_films_lie_nearer_to_noise_unless_the_run_is_from_before_that() -> None:
+    seen = dict[tuple[bool, int], float]()
+    recipe = replace(RECIPE, known_share=0.0, forcing_share=0.0, pure_share=0.0, batch=2000)
+    for by_size in (True, False):
+        for side in (8, 16):
+            lesson = ClipsLesson(Noise(side), replace(recipe, shift_by_size=by_size, frames=2, pictures_first=0.0))
+            levels: list[Tensor] = []
+
+            def network(given: DiTInput, levels: list[Tensor] = levels) -> dict[str, Tensor]:
+                levels.append(given.level)
+                return {"video": given.video}
+
+            lesson.losses(network, 0, 1.0, torch.device("cpu"))
+            median = float(levels[0][:, 0].median())
+            seen[by_size, side] = median / (1 - median)
+    assert abs(seen[True, 16] / seen[True, 8] - 2) < 0.2
+    assert seen[False, 16] == seen[False, 8] == seen[True, 8]
+
+
+class Noise:
+    """Clips of so many latents to a side, each two frames or one."""
+
+    channels, text_dim, names = 1, 4, ("a",)
+
+    def __init__(self, side: int) -> None:
+        self.side = side
+
+    def buckets(self, frames: int) -> dict[tuple[int, int], int]:
+        return {(self.side, self.side): 1}
+
+    def sample_batch(self, seed: int, step: int, rows: int, frames: int, **_: object) -> ClipBatch:
+        return ClipBatch(
+            latents=torch.zeros(rows, frames, 1, self.side, self.side), fps=torch.full((rows,), 8.0),
+            text_states=torch.zeros(rows, 1, 4), text_mask=torch.ones(rows, 1, dtype=torch.bool), names=("a",) * rows,
+            captions=("a",) * rows,
+        )  # fmt: skip
+
+
 def test_known_frames_are_shown_clean_and_not_asked_for() -> None:
     torch.manual_seed(0)
     batch = ClipBatch(
@@ -141,6 +182,63 @@ def test_a_run_goes_on_bit_for_bit_and_not_with_other_clips(clips: Path, tmp_pat
         train_video(clips, out=tmp_path / "a", steps=5, recipe=RECIPE)
 
 
+def test_a_run_for_few_steps_begins_as_the_model_it_begins_with_and_its_sampler_names_the_size(
+    clips: Path, film: Path, tmp_path: Path
+) -> None:
+    recipe = FilmRecipe(begin=str(film.parent), shortcut_share=1.0, batch=4, compile=False, picture_share=0.0, seed=3)
+    made = train_video(clips, out=tmp_path / "few", steps=4, recipe=recipe)
+    config, before = read_config(made), read_config(film)
+    assert isinstance(config, DiTModelConfig) and isinstance(before, DiTModelConfig)
+    assert config.network == replace(before.network, step_sizes=True) and config.frames == before.frames
+    figures = config.trained["figures"]
+    for level in ("0.25", "1"):  # weights in bfloat16 are taken over
+        assert abs(figures[f"untrained_{level}"] - before.trained["figures"][f"held_out_{level}"]) < 0.02
+    shown = checkpoint.load_checkpoint(tmp_path / "few")["running"]
+    assert shown.keys() == {"long steps"}
+    train_video(clips, out=tmp_path / "few", steps=5, resume=True)
+    model, sizes = kinema.load(made), list[float]()
+    assert isinstance(model, DiTModel) and model.network.step_in is not None
+    assert model.network.step_in.weight.abs().max() > 0
+    model.network.register_forward_pre_hook(lambda _, given: sizes.append(float(given[0].step_size[0])))
+    latents = torch.zeros(1, 4, 24, 4, 6)
+    for steps, strength, wanted in ((2, 1.0, 0.5), (3, 1.0, 0.0), (2, 0.7, 0.0)):
+        fill_frames(
+            model, latents, torch.ones(1, 4), prompt="", seed=0, fps=8.0, steps=steps, guidance=1.0, strength=strength
+        )
+        assert sizes == [wanted] * steps
+        sizes.clear()
+
+
+def test_long_steps_are_taught_in_their_share_of_the_steps_and_end_where_two_do(film: Path) -> None:
+    cache = LatentCache(film.parent / "latents")
+    recipe, seen = (
+        replace(RECIPE, shortcut_share=0.4, shortcuts_from=0.5, picture_share=0.0, pictures_first=0.0),
+        list[DiTInput](),
+    )
+
+    def network(given: DiTInput) -> dict[str, Tensor]:
+        seen.append(given)
+        return {"video": torch.full_like(given.video, 0.25)}
+
+    lesson, cpu = ClipsLesson(cache, recipe), torch.device("cpu")
+    assert {next(iter(lesson.losses(network, step, 0.4, cpu))) for step in range(30)} == {"video"}
+    kinds = [next(iter(lesson.losses(network, step, 0.6, cpu))) for step in range(100)]
+    assert 25 <= kinds.count("long steps") <= 55
+    step = kinds.index("long steps")
+    seen.clear()
+    assert float(lesson.losses(network, step, 0.6, cpu)["long steps"]) < 1e-8
+    begin, middle, taught = seen
+    assert taught.step_size is not None and begin.step_size is not None and torch.equal(begin.level, taught.level)
+    torch.testing.assert_close(begin.video, taught.video)
+    assert ((middle.level < begin.level) | (begin.level == 0)).all()
+    whole = taught.step_size
+    assert torch.equal(begin.step_size, torch.where(whole == 1 / 8, 0.0, whole / 2))
+    parts = [lesson.losses(network, step, 0.6, cpu, Share(number=i, of=2))["long steps"] for i in range(2)]
+    assert float(torch.stack(parts).mean()) < 1e-8
+    halves = [one.video for one in seen if len(one.video) == 2][2::3]
+    torch.testing.assert_close(torch.cat(halves), taught.video)
+
+
 def test_a_mixture_goes_on_bit_for_bit_and_not_with_other_weights(
     clips: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -185,6 +283,14 @@ def test_bad_wishes_get_one_line(clips: Path, tmp_path: Path, capsys: pytest.Cap
         (["train", "video", "--data", str(clips), "--camera", "top"], "goes with the recipe world"),
         (["train", "video", "--data", str(clips), "--patch", "0"], "patch 0: expected 1 to 8"),
         (["train", "world", "--data", str(clips), "--patch", "1"], "--patch goes with the recipe video, not with world"),
+        (["train", "world", "--data", str(clips), "--few-steps"], "--few-steps goes with the recipe video, not with world"),
+        (["train", "video", "--data", str(clips), "--begin", str(tmp_path)], "no model"),
+        (["train", "video", "--data", str(clips), "--begin", "kinema-tiny"], "expected a model of kinema train video"),
+        (["train", "video", "--data", str(clips), "--begin", "x", "--size", "XS"], "--size does not go with --begin"),
+        (
+            ["train", "video", "--data", str(clips), "--resume", str(tmp_path), "--few-steps"],
+            "--few-steps goes with a new run",
+        ),
         (["train", "smoke", "--size", "XS"], "--size goes with the recipe world or video, not with smoke"),
         (["train", "video", "--data", str(clips), "--steps", "0"], "0 steps: expected 1 or more"),
         (["train", "video", "--data", str(clips), "--resume", str(tmp_path)], "holds no checkpoint"),

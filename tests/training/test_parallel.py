@@ -253,9 +253,15 @@ def test_the_arithmetic_of_a_pass_is_counted_whole() -> None:
         text=torch.randn(2, 5, 8),
         text_mask=torch.ones(2, 5, dtype=torch.bool),
     )
-    with FlopCounterMode(display=False) as counter:
-        DiT(config)(given)
-    assert dit_flops(config, given) == counter.get_total_flops()
+    for config_, given_ in (
+        (config, given),
+        (replace(config, full=True), given),
+        (replace(config, step_sizes=True), given),
+        (config, replace(given, level=torch.rand(2, 3, 4, 6))),
+    ):
+        with FlopCounterMode(display=False) as counter:
+            DiT(config_)(given_)
+        assert dit_flops(config_, given_) == counter.get_total_flops()
 
 
 def test_options_of_ranks_are_of_world_and_video_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -56,6 +56,23 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
         help="for video: latents along one side of a token; 1 draws small things, at four times the cost of 2 (default: 2)",
     )
     parser.add_argument(
+        "--full",
+        action="store_true",
+        help="for video: blocks attend to all tokens of all frames at once, in place of inside frames and along time; dearer in"
+        " long films",
+    )
+    parser.add_argument(
+        "--begin",
+        metavar="MODEL",
+        help="for video: begin with the weights of a model that films, by its name, folder or run; its size and patch are kept",
+    )
+    parser.add_argument(
+        "--few-steps",
+        action="store_true",
+        help="for video: teach long steps too, so that films of 1, 2, 4 or 8 steps get nearer to those of many; with --begin, of a"
+        " model that is finished",
+    )
+    parser.add_argument(
         "--batch", type=positive, help="for world and video: rows of a batch, all processes together (default: 6, 8)"
     )
     parser.add_argument(
@@ -91,6 +108,8 @@ NEEDS_DATA = {
 }
 TOGETHER = ("size", "batch", "nproc", "ray", "parallel", "accumulate", "recompute", "tensorboard", "seed")
 """Options of world and video alone."""
+OF_VIDEO = ("patch", "full", "begin", "few_steps")
+"""Options of video alone."""
 
 
 class HelpWithRecipes(argparse.Action):
@@ -118,8 +137,9 @@ def run(arguments: argparse.Namespace) -> int:
     from kinema.devices import resolve_device
     from kinema.training.run import train
 
-    if arguments.patch is not None and arguments.recipe != "video":
-        raise InputError(f"--patch goes with the recipe video, not with {arguments.recipe}")
+    for name in OF_VIDEO:
+        if getattr(arguments, name) not in (None, False) and arguments.recipe != "video":
+            raise InputError(f"--{name.replace('_', '-')} goes with the recipe video, not with {arguments.recipe}")
     if arguments.recipe in ("world", "video"):
         return _run_ranks(arguments)
     for name in TOGETHER:
@@ -227,7 +247,8 @@ def _command(arguments: argparse.Namespace) -> list[str]:
         if value is None or value is False or name in ("command", "recipe", "run", "nproc"):
             continue
         for one in value if isinstance(value, list) else [value]:
-            words += [f"--{name}"] if one is True else [f"--{name}", str(one)]
+            option = f"--{name.replace('_', '-')}"
+            words += [option] if one is True else [option, str(one)]
     return words
 
 
@@ -276,12 +297,21 @@ def _world(arguments: argparse.Namespace, ranks: Ranks, device: str, line: Line)
 
 
 def _video(arguments: argparse.Namespace, ranks: Ranks, device: str, line: Line) -> str:
-    from kinema.training.film_lesson import FilmRecipe
+    from kinema.training.film_lesson import FEW_STEPS_SHARE, FilmRecipe
     from kinema.training.films import train_video
 
+    for name in ("begin", "few-steps"):
+        if arguments.resume is not None and getattr(arguments, name.replace("-", "_")) not in (None, False):
+            raise InputError(f"--{name} goes with a new run, in an --out of its own; a run that goes on is what it began as")
+    for name in ("size", "patch", "full"):
+        if arguments.begin is not None and getattr(arguments, name) not in (None, False):
+            raise InputError(f"--{name} does not go with --begin, whose model has one")
     if arguments.camera is not None:
         raise InputError("--camera goes with the recipe world, not with video")
-    given = _settings(arguments) | ({} if arguments.patch is None else {"patch": arguments.patch})
+    own = {name: getattr(arguments, name) for name in ("patch", "begin")}
+    given = _settings(arguments) | {name: value for name, value in own.items() if value is not None}
+    given |= {"full": True} if arguments.full else {}
+    given |= {"shortcut_share": FEW_STEPS_SHARE} if arguments.few_steps else {}
     recipe = FilmRecipe(**given) if given else None
     folder = train_video(_data(arguments), recipe=recipe, **_common(arguments, ranks, device, line))
     return f"model written to {folder}; film with it: kinema generate 'words' --model {folder}"

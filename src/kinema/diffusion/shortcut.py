@@ -9,10 +9,12 @@ Axes: B batch, T frames, K slots, F features.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from kinema.canvas.canvas import Canvas, Tracks, align
@@ -44,6 +46,63 @@ def step_size_of(steps: int) -> float:
     return 1.0 / steps if steps in PIECES else 0.0
 
 
+@dataclass(frozen=True, kw_only=True)
+class LongSteps:
+    """One step of a sampler for each row of a batch."""
+
+    pieces: NDArray[np.int64]
+    """[B], in how many equal steps the schedule is taken: the step size is 1 / pieces."""
+    number: NDArray[np.int64]
+    """[B], which of them it is, counted from the clean end, 1 to pieces."""
+
+    @staticmethod
+    def draw(rng: np.random.Generator, rows: int) -> LongSteps:
+        """Any size of PIECES, anywhere in its schedule."""
+        pieces = rng.choice(PIECES, rows)
+        return LongSteps(pieces=pieces, number=rng.integers(1, pieces + 1))
+
+    def share(self, left: float) -> NDArray[np.float64]:
+        """[B], the share of the schedule that is still to do when so much is left of the step: 1 at its beginning, 0 at its end."""
+        return np.asarray((self.number - 1 + left) / self.pieces)
+
+    def sizes(self, parts: int = 1) -> Tensor:
+        """[B], the step size as an input of the network, of the step or of one of its equal parts."""
+        return torch.tensor([step_size_of(parts * n) for n in self.pieces.tolist()], dtype=torch.float32)
+
+
+def long_step(
+    estimate: Callable[[Tracks, int], Tracks],
+    begun: Tracks,
+    clean: Tracks,
+    noise: Tracks,
+    levels: tuple[Tracks, Tracks, Tracks],
+) -> tuple[Tracks, Tracks]:
+    """What a long step has to be, so that it ends where two steps of half the size end.
+
+    estimate: tracks at the first (0) or second (1) of the levels -> what is clean. begun: `clean` with `noise` at the first of
+    them. levels: at the beginning, the middle and the end of the step, with as many axes as their tracks; the same where a cell is
+    known.
+
+    Returns the estimate that does it, and the noise that makes `begun` of it; of known cells `clean` and `noise`.
+    """
+    first, middle, last = levels
+
+    def step(x: Tensor, to: Tensor, now: Tensor, then: Tensor) -> Tensor:
+        return to + torch.where(then < now, then / now.clamp_min(1e-6), 1.0) * (x - to)
+
+    to = estimate(begun, 0)
+    between = {name: step(x, to[name], first[name], middle[name]) for name, x in begun.items()}
+    to = estimate(between, 1)
+    target, push = {}, {}
+    for name, x in begun.items():
+        now, end = first[name], last[name]
+        reached, moving = step(between[name], to[name], middle[name], end), end < now
+        whole = torch.where(moving, end / now.clamp_min(1e-6), 1.0)
+        target[name] = torch.where(moving, (reached - whole * x) / (1 - whole).clamp_min(1e-6), clean[name])
+        push[name] = torch.where(moving, (x - (1 - now) * target[name]) / now.clamp_min(1e-6), noise[name])
+    return target, push
+
+
 @torch.no_grad()
 def shortcut_batch(
     model: Denoiser,
@@ -54,36 +113,20 @@ def shortcut_batch(
     dtype: torch.dtype,
 ) -> ShortcutBatch:
     """Draw a step size and a start in the schedule for each row, and compute what two steps of half that size reach."""
-    batch, device, levels = clean.batch, clean.time_s.device, clean.levels
-    pieces = rng.choice(PIECES, batch)
-    number = rng.integers(1, pieces + 1)
+    device, levels, steps = clean.time_s.device, clean.levels, LongSteps.draw(rng, clean.batch)
 
-    def at(steps_left: float) -> Tracks:
-        share = torch.tensor([shift(u) for u in (number - 1 + steps_left) / pieces], dtype=torch.float32, device=device)
+    def at(left: float) -> Tracks:
+        share = torch.tensor([shift(u) for u in steps.share(left)], dtype=torch.float32, device=device)
         return {name: torch.where(level > KNOWN, _per(share, level), level) for name, level in levels.items()}
 
-    half = torch.tensor([step_size_of(2 * n) for n in pieces], dtype=torch.float32, device=device)
+    ends = at(1.0), at(0.5), at(0.0)
+    half = steps.sizes(2).to(device)
+    begun = noised(clean.with_levels(ends[0]), noise)
 
-    def estimate_at(canvas: Canvas) -> Tracks:
+    def estimate(values: Tracks, end: int) -> Tracks:
+        canvas = begun.with_values(values).with_levels(ends[end])
         return cleaned(canvas, model.network(DenoiserInput(canvas=canvas, time_bias=time_bias, step_size=half), dtype))
 
-    def ratio(now: Tracks, then: Tracks, name: str) -> Tensor:
-        """Of levels, where the cell moves; 1 for known cells, which stay."""
-        moving = levels[name] > KNOWN
-        return align(torch.where(moving, then[name] / now[name].clamp_min(1e-6), 1.0), clean.values[name])
-
-    first, middle, last = at(1.0), at(0.5), at(0.0)
-    begun = noised(clean.with_levels(first), noise)
-    estimate = estimate_at(begun)
-    between = {name: estimate[name] + ratio(first, middle, name) * (x - estimate[name]) for name, x in begun.values.items()}
-    estimate = estimate_at(begun.with_values(between).with_levels(middle))
-    target, push = {}, {}
-    for name, x in begun.values.items():
-        reached = estimate[name] + ratio(middle, last, name) * (between[name] - estimate[name])
-        whole = ratio(first, last, name)
-        moving = whole < 1
-        target[name] = torch.where(moving, (reached - whole * x) / (1 - whole).clamp_min(1e-6), clean.values[name])
-        t = begun.level_of(name)
-        push[name] = torch.where(moving, (x - (1 - t) * target[name]) / t.clamp_min(1e-6), noise[name])
-    step_size = torch.tensor([step_size_of(n) for n in pieces], dtype=torch.float32, device=device)
-    return ShortcutBatch(clean=begun.with_values(target), noise=push, step_size=step_size)
+    aligned = [{name: align(level, clean.values[name]) for name, level in end.items()} for end in ends]
+    target, push = long_step(estimate, begun.values, clean.values, noise, (aligned[0], aligned[1], aligned[2]))
+    return ShortcutBatch(clean=begun.with_values(target), noise=push, step_size=steps.sizes().to(device))

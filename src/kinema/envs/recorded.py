@@ -106,7 +106,7 @@ def check_frames(path: str | Path, moments: dict[str, Any], model: DiTModel) -> 
             )
     cells = -(-size[0] // network.patch) * -(-size[1] // network.patch)
     memory = (len(moments["remembered"]), 1, 1 + cells, network.heads, 1, network.width // network.heads)
-    layers = sum(block.time is not None for block in model.network.blocks) if moments["remembered"] else 0
+    layers = model.network.cached_blocks if moments["remembered"] else 0
     shapes_there = [tuple(x.shape) for pair in moments["memory"] for x in pair]
     if shapes_there != [memory] * 2 * layers:
         raise InputError(

@@ -1,16 +1,17 @@
 """The general network: a spacetime diffusion transformer over patches of video latents (Peebles & Xie 2022; Sora, 2024).
 
-It knows nothing of what is filmed. Every frame has a noise level of its own: 0 is known, 1 is noise alone (diffusion forcing,
-Chen et al. 2024). A frame's tokens are its patches, one slot per declared entity, and one token for what is predicted of the
-frame as a whole, such as a reward. Blocks attend inside a frame and, every so many blocks, along time; text enters by cross-
-attention; level, actions and other numbers modulate the norms (adaLN, with one projection for all blocks as in PixArt). Positions
-are real units, so size, shape, duration and frame rate may vary.
+It knows nothing of what is filmed. Every frame, or every cell of a frame, has a noise level of its own: 0 is known, 1 is noise
+alone (diffusion forcing, Chen et al. 2024). A frame's tokens are its patches, one slot per declared entity, and one token for what
+is predicted of the frame as a whole, such as a reward. Blocks attend inside a frame and, every so many blocks, to other frames:
+along time at the same place (factorized), or to all tokens of all frames (full). Text enters by cross-attention; level, actions and
+other numbers modulate the norms (adaLN, with one projection for all blocks as in PixArt). Positions are real units, so size, shape,
+duration and frame rate may vary.
 
 A model may read the frames just before each frame as further channels (`context`), as DIAMOND does (Alonso et al. 2024): then its
 frames can be trained side by side, each on true frames before it.
 
-Axes: B clips, T frames, K frames of context, C channels, h x w latents, N tokens of a frame, S slots, F numbers of a slot, W width,
-L tokens of text.
+Axes: B clips, T frames, K frames of context, C channels, h x w latents, N tokens of a frame, M of them with a level of their own,
+S slots, F numbers of a slot, W width, L tokens of text.
 """
 
 from __future__ import annotations
@@ -54,9 +55,12 @@ class DiTConfig:
     context: int = 0
     """Frames before each frame that are read with it."""
     causal: bool = False
-    """Whether frames read earlier ones only."""
+    """Whether frames read earlier ones only, where a batch does not say (`DiTInput.causal`)."""
     time_every: int = 2
-    """Each so-many-th block attends along time besides; 0: none does."""
+    """Each so-many-th block reads other frames; 0: none does."""
+    full: bool = False
+    """How those blocks read them. False: after the attention inside a frame, tokens attend along time to those of their own place.
+    True: one attention to all tokens of all frames, with the weights of the attention inside a frame."""
     text_dim: int = 0
     """Width of the text's states; 0: it reads no text."""
     known: dict[str, int] = field(default_factory=dict)
@@ -70,12 +74,16 @@ class DiTConfig:
     places: bool = False
     """Whether tokens know where in the picture they are, as they must where given numbers or a text say where things are: relative
     positions alone do not tell."""
+    step_sizes: bool = False
+    """Whether it reads the size of the sampler's step beside the level (`kinema.diffusion.shortcut`)."""
 
     def __post_init__(self) -> None:
-        for name in (f.name for f in fields(self) if f.name not in ("causal", "known", "predicted", "places")):
+        for name, kind in ((f.name, f.type) for f in fields(self)):
             value, least = getattr(self, name), int(name in ("width", "depth", "heads", "channels", "patch"))
-            if not isinstance(value, int) or isinstance(value, bool) or value < least:
+            if kind == "int" and (not isinstance(value, int) or isinstance(value, bool) or value < least):
                 raise ModelError(f"{name} {value!r}: expected a whole number, at least {least}")
+            if kind == "bool" and not isinstance(value, bool):
+                raise ModelError(f"{name} {value!r}: expected true or false")
         if self.width % self.heads or (self.width // self.heads) % 4:
             raise ModelError(f"width {self.width} over {self.heads} heads: expected a multiple of 4 per head")
         if bool(self.slots) != bool(self.slot_dim):
@@ -108,9 +116,10 @@ class DiTInput:
     """What the network reads. Only `video`, `level` and `time_s` are of every model."""
 
     video: Tensor
-    """[B, T, C, h, w], each frame noised to its level."""
+    """[B, T, C, h, w], each frame, or each cell of it, noised to its level."""
     level: Tensor
-    """[B, T]"""
+    """[B, T] of frames, or [B, T, h, w] of latents. A patch has the mean level of its latents; slots, and what is predicted of a
+    frame, have the highest one of the frame."""
     time_s: Tensor
     """[B, T], seconds."""
     context: Tensor | None = None
@@ -125,11 +134,15 @@ class DiTInput:
     """[B, L, text_dim]"""
     text_mask: Tensor | None = None
     """[B, L], true where there is text."""
+    causal: bool | None = None
+    """Whether the frames of this batch read earlier ones only; None: as the network's config says."""
+    step_size: Tensor | None = None
+    """[B], size of the sampler's step as a share of its schedule, for networks with `step_sizes`; 0, or None: small."""
 
 
 @dataclass
 class FrameCache:
-    """Keys, before rotation, and values [B, N, heads, T, D] of earlier frames for every block with time attention, and their times
+    """Keys, before rotation, and values [B, N, heads, T, D] of earlier frames for every block that reads them, and their times
     [B, T] in seconds; a pass puts its own into `new`. bias: [T], added to the scores of the earlier frames, which closes places of
     a cache of fixed length that hold none; None: all are read."""
 
@@ -172,13 +185,14 @@ def _modulated(x: Tensor, shift: Tensor, scale: Tensor) -> Tensor:
 
 
 class DiTBlock(nn.Module):
-    """Attention inside a frame, along time where the block has it, and to the text; then an MLP."""
+    """Attention inside a frame, to other frames where the block has it, and to the text; then an MLP."""
 
-    def __init__(self, config: DiTConfig, along_time: bool) -> None:
+    def __init__(self, config: DiTConfig, reads_frames: bool) -> None:
         super().__init__()
         width = config.width
+        self.reads_frames, self.full = reads_frames, reads_frames and config.full
         self.space = Attention(width, config.heads)
-        self.time = Attention(width, config.heads) if along_time else None
+        self.time = Attention(width, config.heads) if reads_frames and not config.full else None
         self.text = Attention(width, config.heads, config.text_dim) if config.text_dim else None
         self.mlp_in, self.mlp_out = nn.Linear(width, 4 * width), nn.Linear(4 * width, width)
         self.offsets = nn.Parameter(torch.zeros(9, width))
@@ -186,19 +200,17 @@ class DiTBlock(nn.Module):
     def forward(
         self, x: Tensor, modulation: Tensor, at: Positions, text: TextTokens | None, cache: FrameCache | None
     ) -> Tensor:
-        """x [B, T, N, W], modulation [B, T, 9, W]."""
-        m = (modulation + self.offsets.to(x.dtype))[:, :, :, None].unbind(2)
+        """x [B, T, N, W], modulation [B, T, M, 9, W] with M of N or 1."""
+        m = (modulation + self.offsets.to(x.dtype)).unbind(3)
         y = _modulated(x, m[0], m[1])
-        k, v = self.space.keys(y)
-        x = x + m[2] * self.space(rotate(self.space.queries(y), *at.space), rotate(k, *at.space), v)
+        if self.full:
+            x = x + m[2] * self._all_frames(y, at, cache)
+        else:
+            k, v = self.space.keys(y)
+            x = x + m[2] * self.space(rotate(self.space.queries(y), *at.space), rotate(k, *at.space), v)
         if self.time is not None:
             y = _modulated(x, m[3], m[4]).transpose(1, 2).contiguous()  # else matmul copies the weights for every row
-            k, v = self.time.keys(y)
-            if cache is not None:
-                cache.new.append((k, v))
-                if cache.cached:
-                    old_k, old_v = cache.cached[len(cache.new) - 1]
-                    k, v = torch.cat([old_k, k], -2), torch.cat([old_v, v], -2)
+            k, v = _after_cached(*self.time.keys(y), cache)
             seen = self.time(rotate(self.time.queries(y), *at.now), rotate(k, *at.all), v, at.bias)
             x = x + m[5] * seen.transpose(1, 2)
         if self.text is not None and text is not None:
@@ -209,11 +221,32 @@ class DiTBlock(nn.Module):
         made: Tensor = self.mlp_out(F.gelu(self.mlp_in(y), approximate="tanh"))
         return x + m[8] * made
 
+    def _all_frames(self, y: Tensor, at: Positions, cache: FrameCache | None) -> Tensor:
+        """Attention of y [B, T, N, W] to all tokens of all frames. The same pairs of numbers turn with place and time, so that in
+        one frame it is the attention inside it."""
+        q, k, v = (x.transpose(1, 3) for x in (self.space.queries(y), *self.space.keys(y)))
+        k, v = _after_cached(k, v, cache)
+        place = [x[:, None, None] for x in at.space]
+        turned = rotate(rotate(q, *place), *at.now), rotate(rotate(k, *place), *at.all), v
+        q, k, v = (x.permute(0, 2, 3, 1, 4).flatten(2, 3) for x in turned)
+        return self.space(q, k, v, at.bias).reshape(y.shape)  # type: ignore[no-any-return]
+
+
+def _after_cached(k: Tensor, v: Tensor, cache: FrameCache | None) -> tuple[Tensor, Tensor]:
+    """Keys and values [B, N, heads, T, D] of a block after those of earlier frames, as the cache has them; it gets the new ones."""
+    if cache is None:
+        return k, v
+    cache.new.append((k, v))
+    if not cache.cached:
+        return k, v
+    old_k, old_v = cache.cached[len(cache.new) - 1]
+    return torch.cat([old_k, k], -2), torch.cat([old_v, v], -2)
+
 
 @dataclass
 class Positions:
     """Cosines and sines of where tokens stand: inside a frame, of the frames of this pass, and of those that are read; and the bias
-    [T, frames read] of which frames may be read, None: all."""
+    of which frames may be read, None: all: [T, frames read], or of all their tokens with full attention."""
 
     space: tuple[Tensor, Tensor]
     now: tuple[Tensor, Tensor]
@@ -270,11 +303,20 @@ class DiT(nn.Module):
         self.video_out = nn.Conv2d(width, config.channels * p * p, 3, padding=1)
         self.slot_out = nn.Linear(width, config.slot_dim) if config.slots else None
         self.heads = nn.ModuleDict({name: nn.Linear(width, numbers) for name, numbers in config.predicted.items()})
+        self.step_in = nn.Linear(LEVEL_FEATURES, width, bias=False) if config.step_sizes else None
+        if self.step_in is not None:
+            nn.init.zeros_(self.step_in.weight)
+
+    @property
+    def cached_blocks(self) -> int:
+        """How many blocks read other frames, and so have keys and values in a `FrameCache`."""
+        return sum(bool(block.reads_frames) for block in self.blocks)
 
     def forward(self, given: DiTInput, cache: FrameCache | None = None) -> dict[str, Tensor]:
         """Estimates: "video" [B, T, C, h, w], "slots" [B, T, S, F] where there are any, and each of `predicted` [B, T, numbers].
 
         With a cache the frames of this pass read those of the cache too, and their own keys and values are added to `cache.new`.
+        ModelError: levels of another shape than the video's, or a step size for a network that reads none.
         """
         config, (b, t, _, h, w) = self.config, given.video.shape
         video = given.video if given.context is None else torch.cat([given.context.flatten(2, 3), given.video], 2)
@@ -288,14 +330,13 @@ class DiT(nn.Module):
             entered = slots if given.slot_context is None else torch.cat([given.slot_context, slots], 2)
             extra.append(self.slot_in(entered.movedim(2, -2).flatten(-2)) + self.slot_names.to(patches.dtype))
         x = torch.cat([*extra, patches.flatten(2).transpose(1, 2).unflatten(0, (b, t))], 2)
-        at = self._positions(given.time_s, x.shape[2] - rows * columns, rows, columns, cache)
+        causal = config.causal if given.causal is None else given.causal
+        at = self._positions(given.time_s, x.shape[2] - rows * columns, rows, columns, cache, causal)
         text = None
         if given.text is not None and given.text_mask is not None:
             closed = torch.where(given.text_mask, 0.0, -1e4)[:, None, None]
             text = TextTokens(states=given.text, bias=closed, any=given.text_mask.any(-1)[:, None, None].to(patches.dtype))
-        features = [level_features(given.level), *(given.vectors[name].float() for name in config.known)]
-        condition = self.condition(torch.cat(features, -1).to(patches.dtype))
-        modulation = self.modulation(condition).unflatten(-1, (9, -1))
+        x, modulation = self.modulate(x, self._condition(given, x))
         for block in self.blocks:
             x = block(x, modulation, at, text, cache)
         x = F.layer_norm(x, x.shape[-1:])
@@ -306,7 +347,31 @@ class DiT(nn.Module):
             result["slots"] = self.slot_out(x[:, :, 1 : 1 + config.slots])
         return result | {name: head(x[:, :, 0]) for name, head in self.heads.items()}
 
-    def _positions(self, time_s: Tensor, extra: int, rows: int, columns: int, cache: FrameCache | None) -> Positions:
+    def modulate(self, x: Tensor, condition: Tensor) -> tuple[Tensor, Tensor]:
+        """How a condition [B, T, M, W] enters: tokens [B, T, N, W] as blocks get them, and the modulation [B, T, M, 9, W]."""
+        return x, self.modulation(condition).unflatten(-1, (9, -1))
+
+    def _condition(self, given: DiTInput, x: Tensor) -> Tensor:
+        """Level, known numbers and step size: [B, T, M, W] for tokens x [B, T, N, W], M being N where cells have their levels, else
+        1."""
+        (b, t, _, h, w), level = given.video.shape, given.level[:, :, None]
+        if given.level.shape == (b, t, h, w):
+            cells = F.avg_pool2d(given.level.float(), self.config.patch).flatten(2)
+            level = torch.cat([given.level.amax((2, 3))[..., None].expand(-1, -1, x.shape[2] - cells.shape[2]), cells], 2)
+        elif given.level.shape != (b, t):
+            raise ModelError(f"levels {list(given.level.shape)}: expected {[b, t]} of frames or {[b, t, h, w]} of latents")
+        known = [given.vectors[name].float()[:, :, None].expand(-1, -1, level.shape[2], -1) for name in self.config.known]
+        made: Tensor = self.condition[0](torch.cat([level_features(level), *known], -1).to(x.dtype))
+        if self.step_in is not None:
+            size = level.new_zeros(b) if given.step_size is None else given.step_size
+            made = made + self.step_in(level_features(size).to(x.dtype))[:, None, None]
+        elif given.step_size is not None:
+            raise ModelError("a step size: expected none, as this network was not trained for few steps")
+        return self.condition[1:](made)  # type: ignore[no-any-return]
+
+    def _positions(
+        self, time_s: Tensor, extra: int, rows: int, columns: int, cache: FrameCache | None, causal: bool
+    ) -> Positions:
         """Tokens that stand for no place lie at the origin, which turns nothing."""
         device, dim = time_s.device, self.config.width // self.config.heads
         unit = HEIGHT_UNITS / rows
@@ -320,10 +385,13 @@ class DiT(nn.Module):
         first = read_s[:, -1:]
         now, read = (rotary(((s - first) * TIME_UNITS)[:, None, None], dim) for s in (time_s, read_s))
         bias = None
-        if self.config.causal and time_s.shape[1] > 1:
+        if causal and time_s.shape[1] > 1:
             later = torch.ones(time_s.shape[1], read_s.shape[1], dtype=torch.bool, device=device)
             bias = torch.where(later.triu(1 + read_s.shape[1] - time_s.shape[1]), -1e4, 0.0)
         if cache is not None and cache.bias is not None:
             closed = torch.cat([cache.bias, cache.bias.new_zeros(time_s.shape[1])])[None]
             bias = closed if bias is None else bias + closed
+        if self.config.full and bias is not None:
+            bias = bias.repeat_interleave(len(places), 1)
+            bias = bias.repeat_interleave(len(places), 0) if len(bias) > 1 else bias
         return Positions(space=rotary_2d(places, dim), now=now, all=read, bias=bias)

@@ -42,6 +42,8 @@ class DiTModelConfig:
     """Of a film: the usual length."""
     spread: float = 1.0
     """What estimates are measured in, in units of the latents (`kinema.diffusion.flow`)."""
+    shift_by_size: bool = False
+    """Of a film: whether the sampler's levels are shifted with its size as with its length (`kinema.diffusion.flow.shift_of`)."""
     film: dict[str, Any] | None = None
     """Of a model that films: what its clips show, in words ("about"), and the shares of its captions' words ("words")."""
     world: dict[str, Any] | None = None
@@ -58,6 +60,8 @@ class DiTModelConfig:
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value) or value <= 0:
                 raise ModelError(f"{name} {value!r}: expected a number above 0")
+        if not isinstance(self.shift_by_size, bool):
+            raise ModelError(f"shift_by_size {self.shift_by_size!r}: expected true or false")
         if (self.film is None) == (self.world is None):
             raise ModelError("expected either film or world: a model films or is stepped")
         if not all(value is None or isinstance(value, dict) for value in (self.film, self.world, self.trained)):

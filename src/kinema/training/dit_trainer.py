@@ -279,6 +279,16 @@ class DiTTrainer(TrainingLoop):
         """All that changes in training, by name, as this rank holds it."""
         return {f"model/{name}": x for name, x in self.model.state_dict().items()} | self.optimizer.tensors()
 
+    def begin(self, weights: Mapping[str, Tensor]) -> None:
+        """Begin with another model's weights; a part that reads step sizes begins at nothing where that model has none. InputError:
+        they are of another network."""
+        own = self.model.state_dict()
+        missing = {name: own[name] for name in own.keys() - weights.keys() if name.startswith("step_in.")}
+        with checkpoint.fitting(self.out):
+            whole = {name: x.to(self.device, torch.float32) for name, x in weights.items()}
+            self.model.load_state_dict(missing | {name: like(x, own.get(name, x)) for name, x in whole.items()}, strict=True)
+        self.optimizer.average.restart(self.model)
+
     def load(self, state: dict[str, Any]) -> None:
         """Go on from a checkpoint (`load_run`) of the same network, of any number of ranks; InputError where it does not fit."""
         with checkpoint.fitting(self.out):

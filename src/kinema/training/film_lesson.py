@@ -8,25 +8,41 @@ Most rows are noised as a whole, as a film from words begins. In some the first 
 in a film from pictures or one that goes on; in some every frame has a level of its own (diffusion forcing). In a few the text is
 not heard, so that guidance has what to lead away from.
 
+A stage for few steps (`shortcut_share`) teaches the network in some steps that one step of the sampler ends where two of half the
+size end (`kinema.diffusion.shortcut`).
+
 Axes: B clips, T latent frames, C channels, h x w latents.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 
 from kinema.datasets.clip_batches import ClipBatch, ClipSet
-from kinema.diffusion.flow import align_level, draw_levels, mean_one, noise_to, shift_of, squared_error
+from kinema.diffusion.flow import (
+    USUAL_SIDE,
+    align_level,
+    draw_levels,
+    mean_one,
+    noise_to,
+    shift_levels,
+    shift_of,
+    squared_error,
+)
+from kinema.diffusion.shortcut import LongSteps, long_step
 from kinema.errors import InputError
 from kinema.models.dit import SIZES, DiTInput
 from kinema.training.dit_trainer import DiTRecipe, Estimator
 from kinema.training.parallel import WHOLE, Share
+from kinema.training.seeds import StepDraw, step_rng
 
+FEW_STEPS_SHARE = 0.25
+"""The usual `shortcut_share` of a run for few steps."""
 HELD_OUT_LEVELS = (0.25, 0.5, 0.75, 1.0)
 """At which the held-out loss is measured."""
 
@@ -39,7 +55,9 @@ class FilmRecipe(DiTRecipe):
     patch: int = 2
     """Latents along one side of a token."""
     time_every: int = 1
-    """Each so-many-th block attends along time."""
+    """Each so-many-th block reads other frames."""
+    full: bool = False
+    """Whether those blocks read all tokens of all frames in one attention, in place of along time (`DiTConfig.full`)."""
     frames: int = 12
     fps: float = 8.0
     short_side: int = 64
@@ -59,10 +77,21 @@ class FilmRecipe(DiTRecipe):
     """Share of the steps after those that are of single pictures."""
     places: bool = True
     """Whether tokens know where in the picture they are."""
+    shortcut_share: float = 0.0
+    """Share of the steps that teach long steps of the sampler, from `shortcuts_from` (a share of the run) on; 0: none does, and the
+    network reads no step size."""
+    shortcuts_from: float = 0.5
+    shift_by_size: bool = True
+    """Whether levels are shifted with the size of pictures as with the length of films (`kinema.diffusion.flow.shift_of`)."""
+    begin: str = ""
+    """A model that films, by its name or folder, whose weights the run begins with."""
     matrix_lr: float = 2e-3
     autoencoder: str = "codec-8x8"
 
-    before: ClassVar[Mapping[str, Any]] = {"places": False, "pure_share": 0.25, "pictures_first": 0.0, "picture_share": 0.0}
+    before: ClassVar[Mapping[str, Any]] = {
+        "places": False, "pure_share": 0.25, "pictures_first": 0.0, "picture_share": 0.0,
+        "shift_by_size": False,
+    }  # fmt: skip
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -73,6 +102,10 @@ class FilmRecipe(DiTRecipe):
         if self.frames < 2 or self.short_side < 16 or not 1 <= self.fps <= 60:
             raise InputError(
                 f"{self.frames} frames, {self.short_side} px, {self.fps:g} a second: expected at least 2, at least 16, and 1 to 60"
+            )
+        if not 0 <= min(self.shortcut_share, self.shortcuts_from) <= max(self.shortcut_share, self.shortcuts_from) <= 1:
+            raise InputError(
+                f"shortcut_share {self.shortcut_share} from {self.shortcuts_from} of the run on: expected shares, 0 to 1"
             )
 
 
@@ -96,14 +129,21 @@ def draw_known(rows: int, frames: int, generator: torch.Generator) -> Tensor:
     return known
 
 
-def draw_film_levels(recipe: FilmRecipe, rows: int, frames: int, generator: torch.Generator) -> Tensor:
-    """Levels [B, T]."""
-    shift = shift_of(frames)
+def draw_film_levels(
+    recipe: FilmRecipe,
+    rows: int,
+    frames: int,
+    generator: torch.Generator,
+    size: tuple[int, int] = (USUAL_SIDE, USUAL_SIDE),
+) -> Tensor:
+    """Levels [B, T] of clips of so many rows and columns of latents."""
+    size = size if recipe.shift_by_size else (USUAL_SIDE, USUAL_SIDE)
+    shift = shift_of(frames, *size)
     level = draw_levels((rows, 1), generator, shift=shift, pure=recipe.pure_share).expand(-1, frames).clone()
     if frames == 1:
         return level
     kind = torch.rand(rows, 1, generator=generator)
-    own = draw_levels((rows, frames), generator, shift=shift_of(1), pure=0.0)
+    own = draw_levels((rows, frames), generator, shift=shift_of(1, *size), pure=0.0)
     level = torch.where(kind < recipe.forcing_share, own, level)
     known = draw_known(rows, frames, generator) & (kind > 1 - recipe.known_share)
     return torch.where(known, 0.0, level)
@@ -117,21 +157,54 @@ def film_loss(
     heard: Tensor,
     noise: Tensor,
     device: torch.device,
+    step_size: Tensor | None = None,
 ) -> Tensor:
-    """Squared error, each frame's by its weight [B, T]. heard: [B], whose text is read."""
+    """Squared error, each frame's by its weight [B, T]. heard: [B], whose text is read. step_size: [B], None: small."""
     clean, level = batch.latents.to(device), level.to(device)
-    frames = clean.shape[1]
-    time_s = torch.arange(frames, device=device) / batch.fps.to(device)[:, None]
-    made = network(
-        DiTInput(
-            video=noise_to(clean, level, noise.to(device)),
-            level=level,
-            time_s=time_s,
-            text=batch.text_states.to(device),
-            text_mask=batch.text_mask.to(device) & heard.to(device)[:, None],
-        )
-    )["video"]
+    made = network(film_input(batch, noise_to(clean, level, noise.to(device)), level, heard, step_size))["video"]
     return squared_error(made, clean, align_level(weight.to(device), clean))
+
+
+def film_input(batch: ClipBatch, video: Tensor, level: Tensor, heard: Tensor, step_size: Tensor | None) -> DiTInput:
+    """The clips of a batch as the network reads them, on the device of `video` [B, T, C, h, w], noised to levels [B, T]."""
+    device = video.device
+    return DiTInput(
+        video=video,
+        level=level,
+        time_s=torch.arange(video.shape[1], device=device) / batch.fps.to(device)[:, None],
+        text=batch.text_states.to(device),
+        text_mask=batch.text_mask.to(device) & heard.to(device)[:, None],
+        step_size=None if step_size is None else step_size.to(device),
+    )
+
+
+def with_long_steps(
+    network: Estimator,
+    batch: ClipBatch,
+    unknown: Tensor,
+    steps: LongSteps,
+    heard: Tensor,
+    noise: Tensor,
+    device: torch.device,
+    by_size: bool = True,
+) -> tuple[ClipBatch, Tensor, Tensor]:
+    """A batch that teaches long steps: what each has to be as its latents; the levels [B, T] at which it begins; and its noise.
+
+    unknown: [B, T], 1 where a frame is filmed, 0 where it is known. by_size: `FilmRecipe.shift_by_size`. Gradients stay on, though
+    none are taken: without them a compiled network would be compiled once more.
+    """
+    clean, noise, unknown = (x.to(device) for x in (batch.latents, noise, unknown))
+    shift, half = shift_of(clean.shape[1], *(clean.shape[-2:] if by_size else ())), steps.sizes(2)
+    shares = [torch.from_numpy(steps.share(left)).float().to(device) for left in (1.0, 0.5, 0.0)]
+    levels = [shift_levels(share, shift)[:, None] * unknown for share in shares]
+
+    def estimate(values: dict[str, Tensor], end: int) -> dict[str, Tensor]:
+        return {"video": network(film_input(batch, values["video"], levels[end], heard, half))["video"].detach()}
+
+    first, middle, last = ({"video": align_level(level, clean)} for level in levels)
+    begun = {"video": noise_to(clean, levels[0], noise)}
+    target, push = long_step(estimate, begun, {"video": clean}, {"video": noise}, (first, middle, last))
+    return replace(batch, latents=target["video"]), levels[0], push["video"]
 
 
 class ClipsLesson:
@@ -149,10 +222,21 @@ class ClipsLesson:
         count, frames = (recipe.batch * recipe.frames, 1) if of_pictures else (recipe.batch, recipe.frames)
         rows = share.rows(count)
         batch = self.clips.sample_batch(recipe.seed, step, count, frames, rank=share.number, world_size=share.of)
-        level = draw_film_levels(recipe, count, frames, generator)
+        size = (batch.latents.shape[-2], batch.latents.shape[-1])
+        level = draw_film_levels(recipe, count, frames, generator, size)
         weight = mean_one((level > 0).float())
         heard = torch.rand(count, generator=generator) >= recipe.silent_share
         noise = torch.randn((count, *batch.latents.shape[1:]), generator=generator)
+        rng = step_rng(recipe.seed, step, StepDraw.SHORTCUT)
+        if recipe.shortcut_share and done >= recipe.shortcuts_from and rng.random() < recipe.shortcut_share:
+            of_all = LongSteps.draw(rng, count)
+            steps = LongSteps(pieces=of_all.pieces[rows], number=of_all.number[rows])
+            unknown = (draw_film_levels(replace(recipe, forcing_share=0.0), count, frames, generator) > 0).float()
+            batch, level, push = with_long_steps(
+                network, batch, unknown[rows], steps, heard[rows], noise[rows], device, recipe.shift_by_size
+            )
+            weight = mean_one(unknown)[rows]
+            return {"long steps": film_loss(network, batch, level, weight, heard[rows], push, device, steps.sizes())}
         name = "pictures" if of_pictures else "video"
         return {name: film_loss(network, batch, level[rows], weight[rows], heard[rows], noise[rows], device)}
 

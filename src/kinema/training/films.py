@@ -24,7 +24,7 @@ from kinema.inference.dit_films import fill_frames
 from kinema.media.contact_sheet import contact_sheet
 from kinema.models.dit import SIZES, DiTConfig
 from kinema.models.dit_model import DiTModel, DiTModelConfig
-from kinema.models.hub import save, weights_folder
+from kinema.models.hub import find, is_dit_folder, read_config, read_weights, save, weights_folder
 from kinema.text import default_encoder
 from kinema.training import checkpoint
 from kinema.training.board import open_board
@@ -55,10 +55,35 @@ def film_config(cache: ClipSet, recipe: FilmRecipe, about: str) -> DiTModelConfi
         name=f"film-{about}",
         network=DiTConfig(
             width=across, depth=depth, heads=heads, channels=cache.channels, patch=recipe.patch, time_every=recipe.time_every,
-            text_dim=cache.text_dim, places=recipe.places,
+            text_dim=cache.text_dim, places=recipe.places, full=recipe.full, step_sizes=recipe.shortcut_share > 0,
         ),
         autoencoder=recipe.autoencoder, height=8 * rows, width=8 * columns, fps=recipe.fps, frames=recipe.frames,
-        film={"about": about, "clips": len(cache.names)},
+        film={"about": about, "clips": len(cache.names)}, shift_by_size=recipe.shift_by_size,
+    )  # fmt: skip
+
+
+def _folder_of(begin: str) -> Path:
+    """Of a model by name, by its folder, or by that of the run that made it."""
+    made = Path(begin) / "film"
+    return made if is_dit_folder(made) else find(begin)
+
+
+def recipe_of_model(wish: FilmRecipe) -> FilmRecipe:
+    """The recipe with the network, and the shape, length and rate of clips, of the model that it begins with, which has learned
+    pictures: clips, and long steps where they are wished, come from the first step on. InputError: that model does not film, or its
+    network has no usual size."""
+    config = read_config(_folder_of(wish.begin))
+    if not isinstance(config, DiTModelConfig) or config.film is None:
+        raise InputError(f"{wish.begin} is {config.name}: expected a model of kinema train video, which films")
+    network = config.network
+    shape = network.width, network.depth, network.heads
+    size = next((name for name, usual in SIZES.items() if usual == shape), None)
+    if size is None:
+        raise InputError(f"{wish.begin} has width {shape[0]}, depth {shape[1]} and {shape[2]} heads: expected a usual size")
+    return replace(
+        wish, size=size, patch=network.patch, time_every=network.time_every, places=network.places, full=network.full,
+        frames=config.frames, fps=config.fps, short_side=min(config.width, config.height), autoencoder=config.autoencoder,
+        pictures_first=0.0, shortcuts_from=0.0, shift_by_size=config.shift_by_size,
     )  # fmt: skip
 
 
@@ -80,11 +105,12 @@ def train_video(
     data: what `CaptionedClips.open` takes: a folder of videos with texts, WebDataset shards, a LeRobot dataset; or several with
     weights, of which each step takes one by weight. minutes: of the training, besides those in which clips are encoded, once. With
     neither minutes nor steps, an hour, or what a resumed run was given. resume: go on with the run in `out`, by its recipe unless
-    another is given. ranks: the processes that train together, all of which call this. tensorboard: folder for the figures of each
-    step.
+    another is given. A recipe that begins with a model (`FilmRecipe.begin`) takes over its network. ranks: the processes that train
+    together, all of which call this. tensorboard: folder for the figures of each step.
 
-    InputError: a batch that the ranks cannot share, a length that is none, clips that cannot be used or are not those that the run
-    began with, a checkpoint of another run, or another run that is writing to `out`. OutputError: `out` cannot be written to.
+    InputError: a model to begin with that does not film, a batch that the ranks cannot share, a length that is none, clips that
+    cannot be used or are not those that the run began with, a checkpoint of another run, or another run that is writing to `out`.
+    OutputError: `out` cannot be written to.
     """
     out = Path(out)
     wish = recipe or (recipe_of_run(FilmRecipe, out) if resume else FilmRecipe())
@@ -125,6 +151,7 @@ def _train(
         )
     if minutes is None and steps is None:
         steps, minutes = (state["steps"], state["minutes"]) if state is not None else (None, MINUTES)
+    wish = recipe_of_model(wish) if wish.begin and state is None else wish
     wish = replace(wish, compile=wish.compile and worth_compiling(minutes, steps))
     autoencoder = load_autoencoder(weights_folder() / wish.autoencoder, device=device)
     settings = LatentCacheConfig(short_side=wish.short_side, patch_px=8 * wish.patch, fps=wish.fps)
@@ -151,6 +178,8 @@ def _train(
         every = ranks.mean(torch.tensor(list(mine.values()), dtype=torch.float64)).tolist()
         return {f"held_out_{level:g}": value for level, value in zip(mine, every, strict=True)}
 
+    if state is None and wish.begin:
+        trainer.begin(read_weights(_folder_of(wish.begin)))
     trainer.measure = held_out
     trainer.board = open_board(tensorboard) if tensorboard is not None and ranks.first else None
     before = held_out(trainer.averaged_network(), trainer.device)

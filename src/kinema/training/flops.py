@@ -65,15 +65,18 @@ def dit_flops(config: DiTConfig, given: DiTInput) -> float:
     tokens = patches + b * t * (1 + config.slots)
     words = 0 if given.text is None else b * given.text.shape[1]
     timed = config.depth // config.time_every if config.time_every else 0
-    per_token = config.depth * 12 * c * c + timed * 4 * c * c
-    attention = config.depth * 2 * c * tokens * (tokens // (b * t)) + timed * 2 * c * tokens * t
+    per_token = config.depth * 12 * c * c + (0 if config.full else timed * 4 * c * c)
+    inside, across = tokens // (b * t), tokens // b if config.full else t
+    attention = (config.depth - timed * config.full) * 2 * c * tokens * inside + timed * 2 * c * tokens * across
     if words:
         per_token += config.depth * 2 * c * c
         attention += config.depth * 2 * c * (words * config.text_dim + tokens * (words // b))
-    frame = (LEVEL_FEATURES + sum(config.known.values())) * c + c * c + 9 * c * c + sum(config.predicted.values()) * c
-    frame += config.slots * config.slot_dim * (2 + config.context) * c
+    condition = (LEVEL_FEATURES + sum(config.known.values())) * c + c * c + 9 * c * c
+    conditions = b * t if given.level.ndim == 2 else tokens
+    frame = sum(config.predicted.values()) * c + config.slots * config.slot_dim * (2 + config.context) * c
     ends = patches * c * config.channels * ((1 + config.context) * (p + 2) ** 2 + 9 * p * p)
-    return 2.0 * (tokens * per_token + attention + b * t * frame + ends)
+    steps = b * LEVEL_FEATURES * c if config.step_sizes else 0
+    return 2.0 * (tokens * per_token + attention + conditions * condition + b * t * frame + steps + ends)
 
 
 @cache

@@ -56,7 +56,7 @@ def step_shapes(model: DiTModel) -> StepShapes:
     config, network = model.config, model.config.network
     high, wide = (side // model.autoencoder.space_factor for side in (config.height, config.width))
     tokens = 1 + -(-high // network.patch) * -(-wide // network.patch)
-    pairs = sum(block.time is not None for block in model.network.blocks)
+    pairs = model.network.cached_blocks
     ring = (1, tokens, network.heads, config.frames, network.width // network.heads)
     names = [f"{kind}_{i}" for i in range(pairs) for kind in ("keys", "values")]
     return StepShapes(
