@@ -16,7 +16,8 @@ INSTALLED := .venv/.installed
 READY := .venv/.ready
 FOOTAGE := .venv/.footage
 RUN := out/train-tiny
-# Of gpu-train: tiny, base or phyworld; the minutes it may take; and --rehearse for a hundredth of the size on a processor.
+# Of gpu-train: tiny, base or phyworld, or, of the general network, film or world (GPU_ARGS='--data DIR'); the minutes it may take; and
+# --rehearse for a hundredth of the size on a processor.
 RECIPE ?= base
 MINUTES ?= 9
 GPU_ARGS ?=
@@ -37,7 +38,7 @@ help:
 	@echo "make docs        the documentation as pages into out/site/index.html"
 	@echo "make deploy-check  runs the steps of deploy/Dockerfile in a new folder, as root, and its server (minutes)"
 	@echo "make train-tiny  trains autoencoder and model from nothing into $(RUN) (hours); run again to continue"
-	@echo "make gpu-train   trains RECIPE=base (tiny, phyworld) on one GPU in MINUTES=9; GPU_ARGS=--rehearse tries it on a processor"
+	@echo "make gpu-train   trains RECIPE=base (tiny, phyworld, film, world) on one GPU in MINUTES=9; GPU_ARGS=--rehearse tries it on a processor"
 	@echo "make bench       the speeds and scores of this machine"
 	@echo "make clean       removes caches, the demo and the documentation pages; .venv and trained models stay"
 

@@ -134,6 +134,24 @@ def test_cuts_are_found_and_fast_movement_and_flashes_are_none() -> None:
         assert cuts_of(flash) == ([1] if first == 0 else [])
 
 
+@pytest.mark.parametrize("color", [0, 255])
+def test_a_fade_through_one_color_is_a_cut(color: int) -> None:
+    one, other = panning(0, 20, 180, 240, step_px=2).frames, panning(1, 20, 180, 240, step_px=2).frames
+
+    def faded(frames: np.ndarray, ramp: np.ndarray) -> np.ndarray:
+        mixed = frames * ramp[:, None, None, None] + color * (1 - ramp[:, None, None, None])
+        return np.asarray(mixed, np.uint8)
+
+    out, into = faded(one[12:], np.linspace(1, 0, 8)), faded(other[:8], np.linspace(0, 1, 8))
+    (cut,) = cuts_of(np.concatenate([one[:12], out, into, other[8:]]))
+    assert abs(cut - 20) <= 2
+    assert cuts_of(np.concatenate([one[:12], out])) == [], "a film that ends in one color"
+    assert cuts_of(np.concatenate([into, other[8:]])) == [], "a film that begins in one"
+    assert len(cuts_of(np.concatenate([one[:12], out, out[-1:], other]))) == 1, (
+        "one that fades out, and jumps to what follows"
+    )
+
+
 def test_hashes_of_a_picture_saved_smaller_are_near_and_of_others_far() -> None:
     pictures = [scenery(seed, 180, 320) for seed in range(12)]
     hashes = picture_hashes(small_copies(np.stack(pictures)))

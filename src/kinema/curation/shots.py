@@ -1,7 +1,8 @@
 """One pass over a film: where its shots are, and the measures of each.
 
 A cut is a frame that differs from the one before it by much more than its neighbors do (the adaptive rule of content detectors),
-unless the picture is back within three frames, as after a flash. Slow fades and dissolves are no cuts here.
+unless the picture is back within three frames, as after a flash. A film also has a cut where it fades to one color, such as black.
+Dissolves are no cuts here.
 
 Axes: N frames, H x W pixels.
 """
@@ -36,6 +37,8 @@ THUMBNAIL_PX = 160
 CUT_CHANGE, CUT_RATIO, CUT_NEIGHBORS = 12.0, 3.0, 6
 """A cut changes a picture by so many gray levels on average, and by so many times the median of so many frames before and after."""
 FLASH_FRAMES = 3
+PLAIN = 12
+"""Gray levels between the darkest and the brightest cell of a picture that is of one color, as between a fade out and a fade in."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -142,7 +145,7 @@ def find_cuts(change: Sequence[float], grays: Sequence[NDArray[np.uint8]]) -> li
     change: of each frame against the one before, in gray levels, 0 for the first; grays: small gray copies of the frames.
     """
     values = np.asarray(change)
-    cuts: list[int] = []
+    cuts: list[int] = _faded(values, grays)
     for index in np.flatnonzero(values >= CUT_CHANGE).tolist():
         around = np.r_[values[max(index - CUT_NEIGHBORS, 1) : index], values[index + 1 : index + 1 + CUT_NEIGHBORS]]
         usual = max(float(np.median(around)), 1.0) if len(around) else 1.0
@@ -154,9 +157,23 @@ def find_cuts(change: Sequence[float], grays: Sequence[NDArray[np.uint8]]) -> li
         nearest = np.abs(before[:, None] - after).mean((2, 3)).min()
         if nearest < np.abs(before[-1] - after[0]).mean() / 2:
             continue
-        if not cuts or index - cuts[-1] > FLASH_FRAMES:
+        if all(abs(index - cut) > FLASH_FRAMES for cut in cuts):
             cuts.append(index)
-    return cuts
+    return sorted(cuts)
+
+
+def _faded(change: Floats, grays: Sequence[NDArray[np.uint8]]) -> list[int]:
+    """The middles of stretches of one color that a film fades into and out of. What jumps to or from one color is a cut or a
+    flash."""
+    plain = np.r_[False, [np.ptp(gray) <= PLAIN for gray in grays], False]
+    edges = np.flatnonzero(np.diff(plain.astype(np.int8))).reshape(-1, 2).tolist()
+    return [
+        (first + stop) // 2
+        for first, stop in edges
+        if first > 1 and stop + 1 < len(grays)
+        and change[first] < CUT_RATIO * max(change[first - 1], 1.0)
+        and change[stop] < CUT_RATIO * max(change[stop + 1], 1.0)
+    ]  # fmt: skip
 
 
 def shots_of(film: FilmMeasures, longest_s: float) -> Iterator[DetectedShot]:

@@ -32,6 +32,8 @@ FORMAT = 2
 FPS = 32.0
 FRAMES = 128
 MAX_TOKENS = 40
+HELD_BACK = 200
+"""The last episodes of an episode cache are never trained on; canaries use them. Of a small cache it is the last half."""
 COVERED = 0.9
 """Visible share below which a thing counts as hidden in part (`EpisodeCache.covered`)."""
 JOLT = 0.8
@@ -268,3 +270,8 @@ class EpisodeCache:
             text_mask=mask,
             captions=captions,
         )
+
+
+def trained_on(cache: EpisodeCache) -> int:
+    """How many of a cache's episodes are trained on; those after them are held back."""
+    return len(cache) - min(HELD_BACK, len(cache) // 2)

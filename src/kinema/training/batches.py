@@ -22,17 +22,14 @@ from torch import Tensor
 from kinema.autoencoder import VideoAutoencoder
 from kinema.canvas.canvas import Canvas, TextCondition, levels_of
 from kinema.canvas.patchify import to_cells
-from kinema.datasets.episode_cache import FRAMES, EpisodeCache, Windows
+from kinema.datasets.episode_cache import FRAMES, EpisodeCache, Windows, trained_on
+from kinema.datasets.episode_clips import render_windows
 from kinema.diffusion.noise_patterns import draw_rollout_levels, draw_stills, sample_levels
 from kinema.models.denoiser import CLOSED
-from kinema.playground.renderer import render_batch
 from kinema.scene.encoding import Fields, encode_camera, encode_reward, encode_setting, encode_state, encode_terminated
 from kinema.scene.geometry import HALF_HEIGHT
 from kinema.training.recipes import KINDS, Phase, Recipe, Shape
 from kinema.training.seeds import StepDraw, batch_rng, step_rng
-
-HELD_BACK = 200
-"""The last episodes of an episode cache are never trained on; canaries use them. Of a small cache it is the last half."""
 
 ENDING = 0.4
 """Share of the stretches to be stepped through in which a task is done, where the episode cache has such."""
@@ -40,11 +37,6 @@ SCREENED = 0.35
 """Share of the stretches of meetings in which something is hidden, where the episode cache has such."""
 PARTIAL = 3
 """Caption of an episode cache in which words of kind or color are left out here and there, so that each is learned by itself."""
-
-
-def trained_on(cache: EpisodeCache) -> int:
-    """How many of a cache's episodes are trained on; those after them are held back."""
-    return len(cache) - min(HELD_BACK, len(cache) // 2)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -196,30 +188,6 @@ def draw_meeting_windows(
     starts = begins[np.arange(batch), at].clip(0, latest)
     which = np.where(rng.random(batch) >= text_drop, rng.choice((0, 1, PARTIAL), batch), -1)
     return cache.windows(episodes, starts, strides, frames, which)
-
-
-def render_windows(fields: Fields, height: int, width: int, device: torch.device | str = "cpu") -> Tensor:
-    """Draw windows: uint8 [B, T, H, W, 3]."""
-    batch, frames, slots = fields.x.shape
-
-    def each_frame(values: NDArray[Any]) -> Tensor:
-        spread = np.repeat(values[:, None], frames, 1)
-        return torch.from_numpy(np.ascontiguousarray(spread.reshape(batch * frames, *values.shape[1:]))).to(device)
-
-    drawn = render_batch(
-        kind=each_frame(fields.kind),
-        color=each_frame(fields.color),
-        size=each_frame(fields.size),
-        x=torch.from_numpy(fields.x.reshape(-1, slots)).to(device),
-        y=torch.from_numpy(fields.y.reshape(-1, slots)).to(device),
-        angle=torch.from_numpy(fields.angle.reshape(-1, slots)).to(device),
-        view=each_frame(fields.view),
-        background=each_frame(fields.background),
-        camera=torch.from_numpy(fields.camera.reshape(-1, 3)).to(device),
-        height=height,
-        width=width,
-    )
-    return drawn.reshape(batch, frames, height, width, 3)
 
 
 def encode_pictures(autoencoder: VideoAutoencoder, drawn: Tensor, patch: int) -> Tensor:

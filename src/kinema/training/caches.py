@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -94,24 +94,24 @@ def to_simulate(recipe: Recipe) -> str:
     )
 
 
+def order_of(phase: Phase) -> Order:
+    """The episode cache of a phase."""
+    return Order(
+        folder=folder_of(phase),
+        source=phase.distribution,
+        episodes=phase.episodes,
+        base_seed=phase.base_seed,
+        fps=phase.fps,
+    )
+
+
 def orders_of(recipe: Recipe) -> dict[str, Order]:
     """The episode caches of a recipe by the names of their phases."""
-    phases = {phase.name: phase for phase in (*recipe.phases, recipe.acting, recipe.meeting)}
-    return {
-        name: Order(
-            folder=folder_of(phase),
-            source=phase.distribution,
-            episodes=phase.episodes,
-            base_seed=phase.base_seed,
-            fps=phase.fps,
-        )
-        for name, phase in phases.items()
-    }
+    return {phase.name: order_of(phase) for phase in (*recipe.phases, recipe.acting, recipe.meeting)}
 
 
-def build_caches(recipe: Recipe, progress: CacheProgress | None = None, *, workers: int = 2) -> None:
+def build_orders(orders: Mapping[str, Order], progress: CacheProgress | None = None, *, workers: int = 2) -> None:
     """Simulate the episodes that are missing; OutputError where they cannot be written to the cache."""
-    orders = orders_of(recipe)
     names = list(orders)
     report = (lambda which, done, of: progress(names[which], done, of)) if progress else None
     try:
@@ -123,6 +123,11 @@ def build_caches(recipe: Recipe, progress: CacheProgress | None = None, *, worke
             f"the episodes cannot be written to {cache_folder()}: {error.strerror or error}; set KINEMA_CACHE to a folder with"
             " space that can be written to"
         ) from None
+
+
+def build_caches(recipe: Recipe, progress: CacheProgress | None = None, *, workers: int = 2) -> None:
+    """`build_orders` of all that a recipe needs."""
+    build_orders(orders_of(recipe), progress, workers=workers)
 
 
 def open_caches(recipe: Recipe, progress: CacheProgress | None = None, *, workers: int = 2) -> dict[str, EpisodeCache]:

@@ -23,7 +23,7 @@ from kinema.models.dit_model import DiTModel, DiTModelConfig
 from kinema.training import checkpoint
 from kinema.training.caches import cache_folder
 from kinema.training.compiling import can_compile
-from kinema.training.flops import Speed, dit_flops
+from kinema.training.flops import Speed, dit_flops, dit_tokens
 from kinema.training.loop import TrainingLoop
 from kinema.training.optimizer import Optimizer, WeightAverage
 from kinema.training.parallel import (
@@ -155,8 +155,8 @@ class DiTTrainer(TrainingLoop):
         self.board: Callable[[int, dict[str, float]], None] | None = None
         """Gets the figures of each step."""
         self._measured_s, self._speed = 0.0, Speed(self.device, self.dtype)
-        self._passes: list[float] = []
-        """FLOPs of the forward passes of this part of a step."""
+        self._passes: list[tuple[float, int]] = []
+        """FLOPs and tokens of the forward passes of this part of a step."""
 
     def _arranged(self, average: WeightAverage[DiT]) -> nn.Module:
         """Compile blocks, share weights among ranks as the recipe says; what the passes go through."""
@@ -183,7 +183,7 @@ class DiTTrainer(TrainingLoop):
 
     def network(self, given: DiTInput) -> dict[str, Tensor]:
         """The network in the fastest dtype of the device, float32 weights, float32 estimates."""
-        self._passes.append(dit_flops(self.config.network, given))
+        self._passes.append((dit_flops(self.config.network, given), dit_tokens(self.config.network, given)))
         with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
             return {name: x.float() for name, x in self._module(given).items()}
 
@@ -267,6 +267,7 @@ class DiTTrainer(TrainingLoop):
             "steps": self.steps,
             "codec_s": self.autoencoder_s,
             "data": self.data,
+            "speed": self._speed.figures(),
         }
         if self.ranks.size > 1:
             self.checkpoints.save(about, self._tensors())

@@ -152,7 +152,7 @@ def _train(
     if minutes is None and steps is None:
         steps, minutes = (state["steps"], state["minutes"]) if state is not None else (None, MINUTES)
     wish = recipe_of_model(wish) if wish.begin and state is None else wish
-    wish = replace(wish, compile=wish.compile and worth_compiling(minutes, steps))
+    wish = replace(wish, compile=wish.compile and worth_compiling(minutes, steps, device))
     autoencoder = load_autoencoder(weights_folder() / wish.autoencoder, device=device)
     settings = LatentCacheConfig(short_side=wish.short_side, patch_px=8 * wish.patch, fps=wish.fps)
     reading = (lambda done, of: show(f"encoding clip {done} of {of}")) if show else None
@@ -174,9 +174,7 @@ def _train(
     trainer = DiTTrainer(wish, config, lesson, out, minutes=minutes, steps=steps, device=device, data=identity, ranks=ranks)
 
     def held_out(network: Estimator, at: torch.device) -> dict[str, float]:
-        mine = lesson.held_out_loss(network, at, share=ranks.share())
-        every = ranks.mean(torch.tensor(list(mine.values()), dtype=torch.float64)).tolist()
-        return {f"held_out_{level:g}": value for level, value in zip(mine, every, strict=True)}
+        return held_out_figures(lesson, network, at, ranks)
 
     if state is None and wish.begin:
         trainer.begin(read_weights(_folder_of(wish.begin)))
@@ -187,7 +185,16 @@ def _train(
         trainer.load(state)
     trainer.run(show)
     after = held_out(trainer.averaged_network(), trainer.device)
-    return _finish(trainer, learned, cache, wish, autoencoder, before, after)
+    return finish(trainer, _paths(learned), cache, wish, autoencoder, before, after)
+
+
+def held_out_figures(
+    lesson: ClipsLesson, network: Estimator, device: torch.device, ranks: Ranks = ALONE
+) -> dict[str, float]:
+    """`ClipsLesson.held_out_loss` of all ranks, which all call it, by the names that cards have: held_out_0.25 and on."""
+    mine = lesson.held_out_loss(network, device, share=ranks.share())
+    every = ranks.mean(torch.tensor(list(mine.values()), dtype=torch.float64)).tolist()
+    return {f"held_out_{level:g}": value for level, value in zip(mine, every, strict=True)}
 
 
 def _frames(learned: WeightedClips, caches: Sequence[LatentCache], wished: int) -> int:
@@ -209,23 +216,24 @@ def _paths(learned: WeightedClips) -> str:
     return ", ".join(str(clips.path) for clips, _ in learned)
 
 
-def _finish(
+def finish(
     trainer: DiTTrainer,
-    learned: WeightedClips,
+    data: str,
     cache: ClipSet,
     wish: FilmRecipe,
     autoencoder: VideoAutoencoder,
     before: dict[str, float],
     after: dict[str, float],
 ) -> Path:
-    """Write the finished model, its card and its picture; all ranks call it, and the first one writes."""
+    """Write the model as it is, its card, which names `data`, and its picture; all ranks call it, and the first one writes.
+    Returns its folder, OUT/film."""
     weights, out, config = trainer.averaged_state(), trainer.out, trainer.config
     folder = out / "film"
     if not trainer.ranks.first:
         return folder
     figures = after | {name.replace("held_out", "untrained"): value for name, value in before.items()}
     trained = {
-        "recipe": "video", "data": _paths(learned), "clips": len(cache.names), "steps": trainer.step,
+        "recipe": "video", "data": data, "clips": len(cache.names), "steps": trainer.step,
         "minutes": round(trainer.elapsed_s / 60, 1), "date": date.today().isoformat(), "settings": asdict(wish),
         "figures": {name: round(value, 4) for name, value in figures.items()},
     }  # fmt: skip

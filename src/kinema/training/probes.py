@@ -21,11 +21,12 @@ from torch import Tensor
 
 from kinema.autoencoder import VideoAutoencoder
 from kinema.canvas.canvas import Canvas, TextCondition, align, levels_of
-from kinema.datasets.episode_cache import EpisodeCache
+from kinema.datasets.episode_cache import EpisodeCache, trained_on
+from kinema.datasets.episode_clips import render_windows
 from kinema.models.denoiser import Denoiser, clean_video
 from kinema.scene.geometry import cell_units
 from kinema.scene.schema import StateSchema
-from kinema.training.batches import encode_pictures, encode_windows, render_windows, trained_on
+from kinema.training.batches import encode_pictures, encode_windows
 from kinema.training.recipes import Recipe
 
 LEVELS = (0.75, 0.5, 0.25, 0.1)

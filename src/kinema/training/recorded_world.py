@@ -331,7 +331,9 @@ def _train(
     autoencoder_minutes = minutes * share if minutes is not None else None
     autoencoder_steps = max(round(steps * share / (1 - share)), 1) if steps is not None else None
     datasets = [dataset for dataset, _ in learned]
-    wish = replace(wish, frames=_stretch(datasets, wish.frames), compile=wish.compile and worth_compiling(minutes, steps))
+    wish = replace(
+        wish, frames=_stretch(datasets, wish.frames), compile=wish.compile and worth_compiling(minutes, steps, device)
+    )
     begun = time.monotonic()
     autoencoder = ranks.prepare(
         lambda: _autoencoder(datasets, wish, out, autoencoder_minutes, autoencoder_steps, resume, device, show),

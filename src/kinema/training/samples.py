@@ -14,13 +14,14 @@ from kinema.autoencoder import VideoAutoencoder, to_uint8
 from kinema.canvas.canvas import blank
 from kinema.canvas.conditioning import condition_extend
 from kinema.canvas.patchify import from_cells
-from kinema.datasets.episode_cache import EpisodeCache
+from kinema.datasets.episode_cache import EpisodeCache, trained_on
+from kinema.datasets.episode_clips import render_windows
 from kinema.inference.pipeline import fill_canvas
 from kinema.inference.sampling import SamplingConfig
 from kinema.media.contact_sheet import contact_sheet
 from kinema.models.denoiser import Denoiser
 from kinema.models.hub import Model, ModelConfig
-from kinema.training.batches import encode_pictures, render_windows, trained_on
+from kinema.training.batches import encode_pictures
 from kinema.training.recipes import Recipe
 from kinema.types import Frames
 
