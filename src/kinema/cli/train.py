@@ -13,14 +13,16 @@ import os
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kinema.cli.options import add_device, number, positive, seed, whole
+from kinema.cli.options import add_device, number, path, positive, seed, whole
 from kinema.errors import InputError
 
 if TYPE_CHECKING:
+    from kinema.training.dit_trainer import R
     from kinema.training.parallel import Ranks
     from kinema.training.sources import Data
 
@@ -56,6 +58,13 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
         help="for video: latents along one side of a token; 1 draws small things, at four times the cost of 2 (default: 2)",
     )
     parser.add_argument(
+        "--text-encoder",
+        type=path,
+        metavar="DIR",
+        help="for world and video: a text encoder of transformers on this machine, such as UMT5, Qwen or BERT, which the model"
+        " needs ever after (default: MiniLM, which comes with Kinema)",
+    )
+    parser.add_argument(
         "--batch", type=positive, help="for world and video: rows of a batch, all processes together (default: 6, 8)"
     )
     parser.add_argument(
@@ -89,7 +98,7 @@ NEEDS_DATA = {
     "world": "train world needs --data DIR, a dataset made by kinema record",
     "video": "train video needs --data DIR, a folder of videos with a text beside each, such as kinema curate makes",
 }
-TOGETHER = ("size", "batch", "nproc", "ray", "parallel", "accumulate", "recompute", "tensorboard", "seed")
+TOGETHER = ("size", "batch", "text_encoder", "nproc", "ray", "parallel", "accumulate", "recompute", "tensorboard", "seed")
 """Options of world and video alone."""
 
 
@@ -124,7 +133,7 @@ def run(arguments: argparse.Namespace) -> int:
         return _run_ranks(arguments)
     for name in TOGETHER:
         if getattr(arguments, name) not in (None, False):
-            raise InputError(f"--{name} goes with the recipe world or video, not with {arguments.recipe}")
+            raise InputError(f"--{name.replace('_', '-')} goes with the recipe world or video, not with {arguments.recipe}")
     if arguments.camera is not None:
         raise InputError(f"--camera goes with the recipe world, not with {arguments.recipe}")
     if arguments.data is not None:
@@ -227,7 +236,8 @@ def _command(arguments: argparse.Namespace) -> list[str]:
         if value is None or value is False or name in ("command", "recipe", "run", "nproc"):
             continue
         for one in value if isinstance(value, list) else [value]:
-            words += [f"--{name}"] if one is True else [f"--{name}", str(one)]
+            option = f"--{name.replace('_', '-')}"
+            words += [option] if one is True else [option, str(one)]
     return words
 
 
@@ -254,7 +264,18 @@ def _settings(arguments: argparse.Namespace) -> dict[str, Any]:
     """Of the recipe, where the command says something."""
     values = {name: getattr(arguments, name) for name in ("size", "batch", "parallel", "accumulate", "seed")}
     recompute = {"recompute": True} if arguments.recompute else {}
-    return {name: value for name, value in values.items() if value is not None} | recompute
+    text = {} if arguments.text_encoder is None else {"text_encoder": str(arguments.text_encoder)}
+    return {name: value for name, value in values.items() if value is not None} | recompute | text
+
+
+def _recipe(kind: type[R], given: dict[str, Any], out: Path, resume: bool) -> R | None:
+    """The recipe that a command wishes: what it gives, and besides that of the run that goes on, or the usual one. None where it
+    gives nothing."""
+    from kinema.training.dit_trainer import recipe_of_run
+
+    if not given:
+        return None
+    return replace(recipe_of_run(kind, out), **given) if resume else kind(**given)
 
 
 def _world(arguments: argparse.Namespace, ranks: Ranks, device: str, line: Line) -> str:
@@ -263,12 +284,9 @@ def _world(arguments: argparse.Namespace, ranks: Ranks, device: str, line: Line)
     from kinema.training.sources import folder_name
 
     data = _data(arguments)
-    folder = train_world(
-        data,
-        recipe=WorldRecipe(**given) if (given := _settings(arguments)) else None,
-        camera=arguments.camera,
-        **_common(arguments, ranks, device, line),
-    )
+    common = _common(arguments, ranks, device, line)
+    recipe = _recipe(WorldRecipe, _settings(arguments), common["out"], common["resume"])
+    folder = train_world(data, recipe=recipe, camera=arguments.camera, **common)
     if isinstance(data, Path | str):
         return f"world written to {folder}; step into it: kinema play {folder}"
     worlds = sorted(folder_name(one) for one, _ in data)
@@ -282,8 +300,9 @@ def _video(arguments: argparse.Namespace, ranks: Ranks, device: str, line: Line)
     if arguments.camera is not None:
         raise InputError("--camera goes with the recipe world, not with video")
     given = _settings(arguments) | ({} if arguments.patch is None else {"patch": arguments.patch})
-    recipe = FilmRecipe(**given) if given else None
-    folder = train_video(_data(arguments), recipe=recipe, **_common(arguments, ranks, device, line))
+    common = _common(arguments, ranks, device, line)
+    recipe = _recipe(FilmRecipe, given, common["out"], common["resume"])
+    folder = train_video(_data(arguments), recipe=recipe, **common)
     return f"model written to {folder}; film with it: kinema generate 'words' --model {folder}"
 
 

@@ -61,6 +61,8 @@ class FilmRecipe(DiTRecipe):
     """Whether tokens know where in the picture they are."""
     matrix_lr: float = 2e-3
     autoencoder: str = "codec-8x8"
+    text_encoder: str = ""
+    """Folder of a text encoder of transformers; "" for the one that comes with Kinema."""
 
     before: ClassVar[Mapping[str, Any]] = {"places": False, "pure_share": 0.25, "pictures_first": 0.0, "picture_share": 0.0}
 
