@@ -13,14 +13,16 @@ import os
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kinema.cli.options import add_device, number, positive, seed, whole
+from kinema.cli.options import add_device, number, path, positive, seed, whole
 from kinema.errors import InputError
 
 if TYPE_CHECKING:
+    from kinema.training.dit_trainer import R
     from kinema.training.parallel import Ranks
     from kinema.training.sources import Data
 
@@ -73,6 +75,13 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
         " model that is finished",
     )
     parser.add_argument(
+        "--text-encoder",
+        type=path,
+        metavar="DIR",
+        help="for world and video: a text encoder of transformers on this machine, such as UMT5, Qwen or BERT, which the model"
+        " needs ever after (default: MiniLM, which comes with Kinema)",
+    )
+    parser.add_argument(
         "--batch", type=positive, help="for world and video: rows of a batch, all processes together (default: 6, 8)"
     )
     parser.add_argument(
@@ -106,7 +115,7 @@ NEEDS_DATA = {
     "world": "train world needs --data DIR, a dataset made by kinema record",
     "video": "train video needs --data DIR, a folder of videos with a text beside each, such as kinema curate makes",
 }
-TOGETHER = ("size", "batch", "nproc", "ray", "parallel", "accumulate", "recompute", "tensorboard", "seed")
+TOGETHER = ("size", "batch", "text_encoder", "nproc", "ray", "parallel", "accumulate", "recompute", "tensorboard", "seed")
 """Options of world and video alone."""
 OF_VIDEO = ("patch", "full", "begin", "few_steps")
 """Options of video alone."""
@@ -144,7 +153,7 @@ def run(arguments: argparse.Namespace) -> int:
         return _run_ranks(arguments)
     for name in TOGETHER:
         if getattr(arguments, name) not in (None, False):
-            raise InputError(f"--{name} goes with the recipe world or video, not with {arguments.recipe}")
+            raise InputError(f"--{name.replace('_', '-')} goes with the recipe world or video, not with {arguments.recipe}")
     if arguments.camera is not None:
         raise InputError(f"--camera goes with the recipe world, not with {arguments.recipe}")
     if arguments.data is not None:
@@ -275,7 +284,18 @@ def _settings(arguments: argparse.Namespace) -> dict[str, Any]:
     """Of the recipe, where the command says something."""
     values = {name: getattr(arguments, name) for name in ("size", "batch", "parallel", "accumulate", "seed")}
     recompute = {"recompute": True} if arguments.recompute else {}
-    return {name: value for name, value in values.items() if value is not None} | recompute
+    text = {} if arguments.text_encoder is None else {"text_encoder": str(arguments.text_encoder)}
+    return {name: value for name, value in values.items() if value is not None} | recompute | text
+
+
+def _recipe(kind: type[R], given: dict[str, Any], out: Path, resume: bool) -> R | None:
+    """The recipe that a command wishes: what it gives, and besides that of the run that goes on, or the usual one. None where it
+    gives nothing."""
+    from kinema.training.dit_trainer import recipe_of_run
+
+    if not given:
+        return None
+    return replace(recipe_of_run(kind, out), **given) if resume else kind(**given)
 
 
 def _world(arguments: argparse.Namespace, ranks: Ranks, device: str, line: Line) -> str:
@@ -284,12 +304,9 @@ def _world(arguments: argparse.Namespace, ranks: Ranks, device: str, line: Line)
     from kinema.training.sources import folder_name
 
     data = _data(arguments)
-    folder = train_world(
-        data,
-        recipe=WorldRecipe(**given) if (given := _settings(arguments)) else None,
-        camera=arguments.camera,
-        **_common(arguments, ranks, device, line),
-    )
+    common = _common(arguments, ranks, device, line)
+    recipe = _recipe(WorldRecipe, _settings(arguments), common["out"], common["resume"])
+    folder = train_world(data, recipe=recipe, camera=arguments.camera, **common)
     if isinstance(data, Path | str):
         return f"world written to {folder}; step into it: kinema play {folder}"
     worlds = sorted(folder_name(one) for one, _ in data)
@@ -312,8 +329,9 @@ def _video(arguments: argparse.Namespace, ranks: Ranks, device: str, line: Line)
     given = _settings(arguments) | {name: value for name, value in own.items() if value is not None}
     given |= {"full": True} if arguments.full else {}
     given |= {"shortcut_share": FEW_STEPS_SHARE} if arguments.few_steps else {}
-    recipe = FilmRecipe(**given) if given else None
-    folder = train_video(_data(arguments), recipe=recipe, **_common(arguments, ranks, device, line))
+    common = _common(arguments, ranks, device, line)
+    recipe = _recipe(FilmRecipe, given, common["out"], common["resume"])
+    folder = train_video(_data(arguments), recipe=recipe, **common)
     return f"model written to {folder}; film with it: kinema generate 'words' --model {folder}"
 
 

@@ -23,6 +23,7 @@ from kinema.datasets.latent_shards import ShardReader, ShardWriter, written_shar
 from kinema.errors import InputError, SizeError
 from kinema.media.write import write_text
 from kinema.text import TextEncoder
+from kinema.text.folder_encoder import FolderEncoder
 from kinema.types import Frame, parse_json
 
 log = logging.getLogger(__name__)
@@ -88,7 +89,7 @@ def cache_identity(
     return {
         "clips": clips.identity(),
         "autoencoder": weights.hexdigest(),
-        "text encoder": f"{type(text).__name__} {text.dim}",
+        "text encoder": f"{type(text).__name__} {text.dim}" + (f" {text.sha256}" if isinstance(text, FolderEncoder) else ""),
         "settings": asdict(config),
         "format": FORMAT,
     }

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
@@ -14,6 +16,7 @@ from kinema.autoencoder import VideoAutoencoder, fast_dtype
 from kinema.errors import ModelError
 from kinema.models.dit import DiT, DiTConfig
 from kinema.text import TextEncoder, default_encoder
+from kinema.text.folder_encoder import FolderEncoder
 
 MAX_TOKENS = 64
 """Tokens of a text that are read."""
@@ -31,6 +34,10 @@ class DiTModelConfig:
     autoencoder: str
     """Folder name of the autoencoder, inside the model's or beside it."""
     autoencoder_sha256: str = ""
+    text_encoder: str = ""
+    """Folder of the text encoder that it was trained with (`kinema.text.folder_encoder`), "" for the one that comes with Kinema."""
+    text_encoder_sha256: str = ""
+    """Of the files in that folder."""
     width: int
     """Of the pictures that it was trained on, in pixels."""
     height: int
@@ -62,6 +69,11 @@ class DiTModelConfig:
                 raise ModelError(f"{name} {value!r}: expected a number above 0")
         if not isinstance(self.shift_by_size, bool):
             raise ModelError(f"shift_by_size {self.shift_by_size!r}: expected true or false")
+        for name in ("autoencoder", "text_encoder"):
+            if not isinstance(getattr(self, name), str):
+                raise ModelError(f"{name} {getattr(self, name)!r}: expected text")
+        if self.text_encoder and not re.fullmatch(r"[0-9a-f]{64}", str(self.text_encoder_sha256)):
+            raise ModelError(f"text_encoder_sha256 {self.text_encoder_sha256!r}: expected 64 hexadecimal digits")
         if (self.film is None) == (self.world is None):
             raise ModelError("expected either film or world: a model films or is stepped")
         if not all(value is None or isinstance(value, dict) for value in (self.film, self.world, self.trained)):
@@ -113,25 +125,39 @@ class LoadedModel:
 
     @property
     def text(self) -> TextEncoder:
-        """The sentence encoder, loaded at first use; assign another object with the same protocol to replace it."""
+        """The text encoder, loaded at first use; assign another object with the same protocol to replace it. ModelError: it is one
+        of a folder that is missing or holds another one."""
         if self._text is None:
-            self._text = default_encoder()
+            self._text = self._open_text()
         return self._text
 
     @text.setter
     def text(self, encoder: TextEncoder) -> None:
         self._text = encoder
 
+    def _open_text(self) -> TextEncoder:
+        return default_encoder()
+
 
 class DiTModel(LoadedModel):
-    """A general network with its autoencoder and text encoder."""
+    """A general network with its autoencoder and text encoder.
+
+    Attributes:
+        text_folder: Where the text encoder lies, of a model that was trained with one of a folder.
+    """
 
     def __init__(
         self, config: DiTModelConfig, network: DiT, autoencoder: VideoAutoencoder, *, device: str | torch.device = "cpu"
     ) -> None:
         super().__init__(config.name, network, autoencoder, device)
         self.config = config
+        self.text_folder = Path(config.text_encoder)
         self.network = network.to(self.device, self.dtype).eval().requires_grad_(False)
+
+    def _open_text(self) -> TextEncoder:
+        if not self.config.text_encoder:
+            return super()._open_text()
+        return FolderEncoder(self.text_folder, expected=self.config.text_encoder_sha256, device=self.device)
 
     def encode_texts(self, texts: list[str]) -> tuple[Tensor, Tensor]:
         """States [B, L, text_dim] of texts and which of them are text [B, L]; those of "" are none."""

@@ -242,6 +242,18 @@ def find_autoencoder(folder: Path, config: AnyConfig) -> Path:
     return next((path for path in folders if path.exists()), folders[-1])
 
 
+def find_text_encoder(folder: Path, config: DiTModelConfig) -> Path:
+    """The folder of the text encoder of a model: where it was in training, or by its name inside the model's folder, beside it, or
+    among the shipped models. ModelError: it is in none of them."""
+    path = Path(config.text_encoder)
+    for place in (path, folder / path.name, folder.parent / path.name, weights_folder() / path.name):
+        if path_exists(place):
+            return place
+    raise ModelError(
+        f"{folder} needs the text encoder of its training, {path}, which is missing; copy it to {folder / path.name}"
+    )
+
+
 def weights_sha256(folder: Path) -> str:
     """SHA-256 of the weights in a folder, in hexadecimal; OSError: there are none."""
     with (folder / WEIGHTS).open("rb") as file:
@@ -287,6 +299,8 @@ def load(name: str | Path = DEFAULT, *, device: str | torch.device = AUTO) -> Mo
             f" {config.autoencoder_sha256[:12]}...) than those in {autoencoder_folder} ({digest[:12]}...); fetch both again"
         )
     model = _assembled(config, network, autoencoder, place)
+    if isinstance(model, DiTModel) and model.config.text_encoder:
+        model.text_folder = find_text_encoder(folder, model.config)
     model.source = str(name)
     return model
 

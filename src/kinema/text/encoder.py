@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Protocol
@@ -92,22 +92,7 @@ class MiniLM:
 
     def encode(self, texts: Sequence[str], max_tokens: int = 48) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
         """Longer texts are cut, the closing token kept. States are zero where the mask is false; L is 0 without texts."""
-        if isinstance(texts, str):
-            raise InputError(f"encode expects a list of texts, got one string {texts[:40]!r}; write [text]")
-        if not 2 <= max_tokens <= LONGEST:
-            raise InputError(f"max_tokens {max_tokens} is out of range; expected 2 to {LONGEST}")
-        ids = [self._tokenize(text, max_tokens) for text in texts]
-        lengths = np.array([len(row) for row in ids], np.int64)
-        longest = int(lengths.max(initial=0))
-        mask = np.arange(longest) < lengths[:, None]
-        states = np.zeros((len(ids), longest, DIM), np.float32)
-        places: dict[tuple[int, ...], list[int]] = {}
-        for place, row in enumerate(ids):
-            places.setdefault(row, []).append(place)
-        for rows in _equal_lengths(list(places)):
-            for row, row_states in zip(rows, self._run(np.array(rows, np.int64)), strict=True):
-                states[places[row], : len(row)] = row_states
-        return states, mask
+        return encode_by_length(texts, max_tokens, DIM, self._tokenize, self._run)
 
     def _tokenize(self, text: str, max_tokens: int) -> tuple[int, ...]:
         ids = self._tokenizer.encode(text).ids
@@ -120,6 +105,37 @@ class MiniLM:
         feed = {"input_ids": ids, "attention_mask": np.ones_like(ids), "token_type_ids": np.zeros_like(ids)}
         states: NDArray[np.float32] = self._session.run(["last_hidden_state"], feed)[0]
         return states
+
+
+def encode_by_length(
+    texts: Sequence[str],
+    max_tokens: int,
+    dim: int,
+    tokenize: Callable[[str, int], tuple[int, ...]],
+    run: Callable[[NDArray[np.int64]], NDArray[np.float32]],
+) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    """What `TextEncoder.encode` returns, by a network that is given texts of equal length alone.
+
+    dim: E. tokenize: a text and the most tokens to its ids. run: ids [B, L], all real, to states [B, L, E]. InputError: a string in
+    place of a list of texts, or a max_tokens out of range.
+    """
+    if isinstance(texts, str):
+        raise InputError(f"encode expects a list of texts, got one string {texts[:40]!r}; write [text]")
+    if not 2 <= max_tokens <= LONGEST:
+        raise InputError(f"max_tokens {max_tokens} is out of range; expected 2 to {LONGEST}")
+    ids = [tokenize(text, max_tokens) for text in texts]
+    lengths = np.array([len(row) for row in ids], np.int64)
+    longest = int(lengths.max(initial=0))
+    mask = np.arange(longest) < lengths[:, None]
+    states = np.zeros((len(ids), longest, dim), np.float32)
+    places: dict[tuple[int, ...], list[int]] = {}
+    for place, row in enumerate(ids):
+        if row:
+            places.setdefault(row, []).append(place)
+    for rows in _equal_lengths(list(places)):
+        for row, row_states in zip(rows, run(np.array(rows, np.int64)), strict=True):
+            states[places[row], : len(row)] = row_states
+    return states, mask
 
 
 def _equal_lengths(rows: list[tuple[int, ...]]) -> list[list[tuple[int, ...]]]:

@@ -297,6 +297,10 @@ class DiTTrainer(TrainingLoop):
                 raise InputError(
                     f"{self.out} holds a run of another network; give the --size that it began with, or name another folder"
                 )
+            if state["config"].get("text_encoder_sha256", "") != self.config.text_encoder_sha256:
+                raise InputError(
+                    f"{self.out} holds a run with another text encoder; give the --text-encoder that it began with"
+                )
             if "sharded" in state:
                 self.optimizer.expect(stored_sizes(state["sharded"]), state["step"])
                 read_tensors(state["sharded"], self._tensors(), self.ranks)

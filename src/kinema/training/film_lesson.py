@@ -87,6 +87,8 @@ class FilmRecipe(DiTRecipe):
     """A model that films, by its name or folder, whose weights the run begins with."""
     matrix_lr: float = 2e-3
     autoencoder: str = "codec-8x8"
+    text_encoder: str = ""
+    """Folder of a text encoder of transformers; "" for the one that comes with Kinema."""
 
     before: ClassVar[Mapping[str, Any]] = {
         "places": False, "pure_share": 0.25, "pictures_first": 0.0, "picture_share": 0.0,

@@ -25,7 +25,8 @@ from kinema.media.contact_sheet import contact_sheet
 from kinema.models.dit import SIZES, DiTConfig
 from kinema.models.dit_model import DiTModel, DiTModelConfig
 from kinema.models.hub import find, is_dit_folder, read_config, read_weights, save, weights_folder
-from kinema.text import default_encoder
+from kinema.text import TextEncoder
+from kinema.text.folder_encoder import encoder_entries, open_text_encoder
 from kinema.training import checkpoint
 from kinema.training.board import open_board
 from kinema.training.dit_trainer import DiTTrainer, Estimator, recipe_of_run
@@ -33,7 +34,7 @@ from kinema.training.film_lesson import ClipsLesson, FilmRecipe
 from kinema.training.length import check_minutes, check_steps, worth_compiling
 from kinema.training.parallel import ALONE, Ranks
 from kinema.training.sharded_checkpoint import holds_run, load_run
-from kinema.training.sources import Data, folder_name, weighted_folders
+from kinema.training.sources import Data, absolute_folder, folder_name, weighted_folders
 
 log = logging.getLogger(__name__)
 
@@ -83,6 +84,7 @@ def recipe_of_model(wish: FilmRecipe) -> FilmRecipe:
     return replace(
         wish, size=size, patch=network.patch, time_every=network.time_every, places=network.places, full=network.full,
         frames=config.frames, fps=config.fps, short_side=min(config.width, config.height), autoencoder=config.autoencoder,
+        text_encoder=config.text_encoder,
         pictures_first=0.0, shortcuts_from=0.0, shift_by_size=config.shift_by_size,
     )  # fmt: skip
 
@@ -114,6 +116,7 @@ def train_video(
     """
     out = Path(out)
     wish = recipe or (recipe_of_run(FilmRecipe, out) if resume else FilmRecipe())
+    wish = replace(wish, text_encoder=absolute_folder(wish.text_encoder))
     check_minutes(minutes)
     check_steps(steps)
     ranks.share(wish.accumulate).rows(wish.batch)
@@ -154,14 +157,13 @@ def _train(
     wish = recipe_of_model(wish) if wish.begin and state is None else wish
     wish = replace(wish, compile=wish.compile and worth_compiling(minutes, steps, device))
     autoencoder = load_autoencoder(weights_folder() / wish.autoencoder, device=device)
+    text = open_text_encoder(wish.text_encoder, device)
     settings = LatentCacheConfig(short_side=wish.short_side, patch_px=8 * wish.patch, fps=wish.fps)
     reading = (lambda done, of: show(f"encoding clip {done} of {of}")) if show else None
 
     def cached(clips: CaptionedClips, folder: Path) -> LatentCache:
         return ranks.prepare(
-            lambda: LatentCache.build(
-                clips, folder, autoencoder=autoencoder, text=default_encoder(), config=settings, show=reading
-            ),
+            lambda: LatentCache.build(clips, folder, autoencoder=autoencoder, text=text, config=settings, show=reading),
             lambda: LatentCache(folder),
         )
 
@@ -170,6 +172,7 @@ def _train(
     cache: ClipSet = every[0] if alone else Mixture([(one, weight) for one, (_, weight) in zip(every, learned, strict=True)])
     wish = replace(wish, frames=_frames(learned, every, wish.frames))
     config = film_config(cache, wish, "-".join(folder_name(clips.path) or "clips" for clips, _ in learned))
+    config = replace(config, **encoder_entries(text))
     lesson = ClipsLesson(cache, wish)
     trainer = DiTTrainer(wish, config, lesson, out, minutes=minutes, steps=steps, device=device, data=identity, ranks=ranks)
 
@@ -185,7 +188,7 @@ def _train(
         trainer.load(state)
     trainer.run(show)
     after = held_out(trainer.averaged_network(), trainer.device)
-    return finish(trainer, _paths(learned), cache, wish, autoencoder, before, after)
+    return finish(trainer, _paths(learned), cache, wish, autoencoder, text, before, after)
 
 
 def held_out_figures(
@@ -222,6 +225,7 @@ def finish(
     cache: ClipSet,
     wish: FilmRecipe,
     autoencoder: VideoAutoencoder,
+    text: TextEncoder,
     before: dict[str, float],
     after: dict[str, float],
 ) -> Path:
@@ -241,6 +245,7 @@ def finish(
     save(folder, done, weights, film_card(done, figures))
     shutil.copytree(weights_folder() / wish.autoencoder, folder / wish.autoencoder, dirs_exist_ok=True)
     model = DiTModel(config, trainer.network_of(weights), autoencoder, device=str(trainer.device))
+    model.text = text
     _picture(model, cache, wish.frames, out / "films.png")
     return folder
 

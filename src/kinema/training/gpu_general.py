@@ -26,6 +26,7 @@ from kinema.errors import InputError, ModelError
 from kinema.models.dit import SIZES
 from kinema.models.dit_model import DiTModelConfig
 from kinema.models.hub import find, read_config, read_weights, weights_folder
+from kinema.text import default_encoder
 from kinema.training.caches import order_of
 from kinema.training.dit_trainer import DiTTrainer, recipe_of_run
 from kinema.training.film_lesson import ClipsLesson, FilmRecipe
@@ -103,8 +104,7 @@ def begin_from(trainer: DiTTrainer, folder: Path) -> None:
     config = read_config(folder)
     if not isinstance(config, DiTModelConfig) or config.network != trainer.config.network:
         raise ModelError(f"the network of {folder} has other settings than that of a model of films; give another --begin")
-    trainer.model.load_state_dict({name: x.float() for name, x in read_weights(folder).items()})
-    trainer.optimizer.average.restart(trainer.model)
+    trainer.begin(read_weights(folder))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -146,6 +146,7 @@ def train_film(given: argparse.Namespace, device: torch.device, begin: FilmStart
         time.sleep(0.5)
     log.info("%.0f s: the first episodes are there; training on %s", time.monotonic() - began, device)
     autoencoder = load_autoencoder(weights_folder() / recipe.autoencoder, device=str(device))
+    text = default_encoder()
 
     def clips_of(of: Order) -> EpisodeClips:
         cache = EpisodeCache(of.folder, episodes=of.episodes)
@@ -170,7 +171,7 @@ def train_film(given: argparse.Namespace, device: torch.device, begin: FilmStart
 
     def write() -> None:
         figures = held_out_figures(lesson, trainer.averaged_network(), device)
-        folder = finish(trainer, "the Playground", lesson.clips, recipe, autoencoder, before, figures)
+        folder = finish(trainer, "the Playground", lesson.clips, recipe, autoencoder, text, before, figures)
         if given.parts is not None:
             write_parts(folder, given.parts)
 

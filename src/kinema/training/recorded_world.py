@@ -32,6 +32,7 @@ from kinema.inference.dit_rollout import WANTED, wanted_width
 from kinema.models.dit import SIZES, DiTConfig
 from kinema.models.dit_model import DiTModel, DiTModelConfig
 from kinema.models.hub import save, weights_folder
+from kinema.text.folder_encoder import encoder_entries, open_text_encoder
 from kinema.training import checkpoint
 from kinema.training.autoencoder.fine_tune import fine_tune
 from kinema.training.board import open_board
@@ -40,7 +41,7 @@ from kinema.training.length import check_minutes, check_steps, worth_compiling
 from kinema.training.parallel import ALONE, Ranks
 from kinema.training.recordings import SHORTEST, Among, Recordings, RecordingsLesson, WorldRecipe, held_back, usable
 from kinema.training.sharded_checkpoint import holds_run, load_run
-from kinema.training.sources import Data, WeightedFolder, folder_name, weighted_folders
+from kinema.training.sources import Data, WeightedFolder, absolute_folder, folder_name, weighted_folders
 from kinema.training.world_report import evaluate, save_starts, world_card
 from kinema.types import parse_json, python_values
 
@@ -256,6 +257,7 @@ def train_world(
     out = Path(out)
     wish = recipe or (recipe_of_run(WorldRecipe, out) if resume else WorldRecipe())
     wish = WorldRecipe(**python_values(asdict(wish)))
+    wish = replace(wish, text_encoder=absolute_folder(wish.text_encoder))
     check_minutes(minutes)
     check_steps(steps)
     ranks.share(wish.accumulate).rows(wish.batch)
@@ -346,11 +348,12 @@ def _train(
         with checkpoint.fitting(out):
             scale = float(state["config"]["world"]["reward_scale"])
     widest = max(width(dataset.about["action"]) for dataset in datasets)
-    every = []
+    every, text = [], open_text_encoder(wish.text_encoder, device)
     for dataset in datasets:
         among = Among(widest, word_of(dataset)) if len(learned) > 1 else None
-        every.append(Recordings(dataset, autoencoder, reading, scale, among=among))
+        every.append(Recordings(dataset, autoencoder, reading, scale, among=among, text=text))
     configs = [config_for(data, one, wish, _name_of(data)) for data, one in zip(datasets, every, strict=True)]
+    configs = [replace(config, **encoder_entries(text)) if config.network.text_dim else config for config in configs]
     left = minutes * (1 - share) if minutes is not None else None
     lesson = RecordingsLesson([(one, weight) for one, (_, weight) in zip(every, learned, strict=True)], wish)
     trainer = DiTTrainer(

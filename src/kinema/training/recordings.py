@@ -29,7 +29,7 @@ from kinema.envs.spaces import padded
 from kinema.errors import InputError
 from kinema.inference.dit_rollout import WANTED, wanted_numbers
 from kinema.models.dit import SIZES, DiTInput
-from kinema.text import default_encoder
+from kinema.text import TextEncoder, default_encoder
 from kinema.training.dit_trainer import DiTRecipe, Estimator
 from kinema.training.parallel import WHOLE, Share
 from kinema.training.seeds import StepDraw, step_rng
@@ -79,6 +79,8 @@ class WorldRecipe(DiTRecipe):
     autoencoder: str = "codec-8x8"
     autoencoder_share: float = 0.1
     """Share of the time in which this autoencoder is trained on over the recording's pictures; with 0 it is kept."""
+    text_encoder: str = ""
+    """Folder of a text encoder of transformers; "" for the one that comes with Kinema."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -133,9 +135,11 @@ class Recordings:
         reward_scale: float | None = None,
         sensors: Mapping[str, Sequence[float]] | None = None,
         among: Among | None = None,
+        text: TextEncoder | None = None,
     ) -> None:
         """reward_scale: the unit of rewards of a run that goes on; sensors: "mean" and "std" of the numbers of another recording,
         which a world was trained on. None: those of this recording. among: where one network learns from several recordings.
+        text: what encodes tasks; None: the encoder that comes with Kinema.
         InputError: it has other numbers than that one."""
         self.autoencoder, self.fps, self.among = autoencoder, data.fps, among
         rewards, recorded = [], []
@@ -182,9 +186,9 @@ class Recordings:
         self.num_held_back = held_back(len(numbers))
         self.tasks = sorted(set(self.names))
         self.text: tuple[Tensor, Tensor] | None = None
-        """Of each task: states [tasks, L, 384] and which of them are text."""
+        """Of each task: states [tasks, L, E] and which of them are text."""
         if any(self.tasks):
-            states, mask = default_encoder().encode(self.tasks, max_tokens=MAX_TOKENS)
+            states, mask = (text or default_encoder()).encode(self.tasks, max_tokens=MAX_TOKENS)
             if among is not None:  # the same shapes for all, for which the network is compiled once
                 short = MAX_TOKENS - states.shape[1]
                 states, mask = np.pad(states, [(0, 0), (0, short), (0, 0)]), np.pad(mask, [(0, 0), (0, short)])

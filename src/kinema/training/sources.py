@@ -47,6 +47,11 @@ def folder_name(folder: Path | str) -> str:
     return Path(os.path.normpath(Path(folder).absolute())).name
 
 
+def absolute_folder(folder: str) -> str:
+    """A folder as it is found from anywhere; "" stays "", for none."""
+    return str(Path(folder).resolve()) if folder else ""
+
+
 def parse_source(text: str) -> WeightedFolder:
     """ "FOLDER" or "FOLDER=WEIGHT", such as pong=2, as a folder with its weight. InputError: the weight is none above 0."""
     folder, sign, weight = text.rpartition("=")
