@@ -1,4 +1,4 @@
-"""What each part of the recipe for films is worth: python -m benchmarks.film_recipe [--films N] [--flops N] [--write]
+"""What each part of the recipe for films is worth: python -m benchmarks.film_recipe [--flops N] [--variants NAME ...] [--write]
 
 Small networks learn from films of the Playground with their captions, each with one part of `kinema train video` left out or
 changed, for the same arithmetic. On held-out films, all frames at one noise level: the error with the film's text, without one, and
@@ -25,16 +25,17 @@ import numpy as np
 import torch
 from benchmarks.autoencoder import machine
 from benchmarks.first_light import ROOT
-from benchmarks.scaling import FIRST_TRIAL, episode_of, film_of, films_of, judged, open_cache, parameters_of
-from torch import Tensor
+from benchmarks.scaling import FIRST_TRIAL, episode_of, film_of, films_of, judged, open_cache
+from torch import Tensor, nn
 
 from kinema.autoencoder import load_autoencoder
 from kinema.datasets.latent_cache import LatentCache
 from kinema.media.contact_sheet import contact_sheet
-from kinema.models.dit import DiT
+from kinema.models.dit import DiT, DiTConfig
+from kinema.models.dit_model import DiTModel
 from kinema.models.hub import weights_folder
 from kinema.statistics import mean_interval
-from kinema.training import film_lesson
+from kinema.training import dit_trainer, film_lesson
 from kinema.training.dit_trainer import DiTTrainer
 from kinema.training.film_lesson import ClipsLesson, FilmRecipe, film_loss
 from kinema.training.films import film_config
@@ -46,13 +47,40 @@ BATCHES, TRIALS = 16, 24
 """Held-out batches that errors are means of, and captions that are filmed."""
 
 
+class LevelFeature(DiT):
+    """The general network with its condition, level and known numbers, as a feature that is added to every token; norms and gates
+    have learned numbers, the same at all levels, and the gates begin open."""
+
+    tokens = slice(None)
+    """Which tokens of a frame the feature is added to."""
+
+    def __init__(self, config: DiTConfig) -> None:
+        super().__init__(config)
+        del self.modulation
+        self.level_in = nn.Linear(config.width, config.width)
+        for block in self.blocks:
+            block.offsets.data[2::3] = 1.0
+
+    def modulate(self, x: Tensor, condition: Tensor) -> tuple[Tensor, Tensor]:
+        added = torch.zeros_like(x)
+        added[:, :, self.tokens] = self.level_in(condition).to(x.dtype)
+        return x + added, x.new_zeros(*condition.shape[:-1], 9, x.shape[-1])
+
+
+class LevelToken(LevelFeature):
+    """The same with the condition in the token of the frame as a whole alone."""
+
+    tokens = slice(1)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Variant:
-    """A recipe. shape: width, depth and heads; shift: of levels, None as usual."""
+    """A recipe. shape: width, depth and heads; shift: of levels, None as usual; network: its class."""
 
     shape: tuple[int, int, int] = (96, 4, 4)
     settings: dict[str, Any] = field(default_factory=dict)
     shift: float | None = None
+    network: type[DiT] = DiT
 
 
 NO_PICTURES = {"pictures_first": 0.0, "picture_share": 0.0}
@@ -64,16 +92,16 @@ VARIANTS = {
     "pictures for 40% of the run": Variant(settings={"pictures_first": 0.4}),
     "pictures for 80% of the run": Variant(settings={"pictures_first": 0.8}),
     "tokens of one latent": Variant(settings={"patch": 1}, shape=(64, 4, 4)),
+    "levels as a feature of every token": Variant(network=LevelFeature),
+    "levels as a token of the frame": Variant(network=LevelToken),
 }
 
 
 @contextmanager
-def shifted(shift: float | None) -> Iterator[None]:
-    """Levels of training moved so far, whatever the number of frames."""
-    if shift is None:
-        yield
-        return
-    with mock.patch.object(film_lesson, "shift_of", lambda *latents: shift):
+def varied(variant: Variant) -> Iterator[None]:
+    """Trainers make the variant's network, and levels are moved as far as it says, whatever the number of latents."""
+    shift = film_lesson.shift_of if variant.shift is None else lambda *latents: variant.shift
+    with mock.patch.object(film_lesson, "shift_of", shift), mock.patch.object(dit_trainer, "DiT", variant.network):
         yield
 
 
@@ -93,15 +121,15 @@ def trained(cache: LatentCache, variant: Variant, flops: float, out: Path) -> tu
         lesson.losses(count, 0, done, torch.device("cpu"))
     share = recipe.pictures_first + (1 - recipe.pictures_first) * recipe.picture_share
     steps = round(flops / 3 / (share * counted[0] + (1 - share) * counted[-1]))
-    trainer = DiTTrainer(recipe, config, lesson, out, steps=steps)
     weights = out / "weights.pt"
-    if not weights.exists():
-        with shifted(variant.shift):
+    with varied(variant):
+        trainer = DiTTrainer(recipe, config, lesson, out, steps=steps)
+        if not weights.exists():
             trainer.run(_show)
-        torch.save({"step": trainer.step, "weights": trainer.averaged_state()}, weights)
-    kept = torch.load(weights, weights_only=True)
-    trainer.step = kept["step"]
-    return trainer, trainer.network_of(kept["weights"])
+            torch.save({"step": trainer.step, "weights": trainer.averaged_state()}, weights)
+        kept = torch.load(weights, weights_only=True)
+        trainer.step = kept["step"]
+        return trainer, trainer.network_of(kept["weights"])
 
 
 @torch.no_grad()
@@ -147,9 +175,12 @@ def main() -> int:
     parser.add_argument(
         "--flops", type=float, default=1e13, help="of each training (default: 1e13, some minutes of one core)"
     )
+    parser.add_argument("--variants", nargs="+", choices=VARIANTS, default=list(VARIANTS), help="only these (default: all)")
     parser.add_argument("--out", type=Path, default=Path("out/scaling"), help="where benchmarks.scaling has its films")
     parser.add_argument("--write", action="store_true", help="write docs/measurements/film-recipe.md")
     given = parser.parse_args()
+    if given.write and given.variants != list(VARIANTS):
+        parser.error("--write puts the whole table: leave out --variants")
     torch.set_num_threads(1)
     cache = open_cache(given.out, given.films)
     trials = [episode_of(FIRST_TRIAL + i) for i in range(TRIALS)]
@@ -158,16 +189,16 @@ def main() -> int:
     lines = [f"| {' | '.join(columns)} |", "|" + "---|" * len(columns)]
     sheet: list[Frames] = [film_of(episode)[: FilmRecipe().frames] for episode in trials[:3]]
     captions = [f"true: {episode.captions.short[:80]}" for episode in trials[:3]]
-    for name, variant in VARIANTS.items():
+    for name in given.variants:
+        variant = VARIANTS[name]
         folder = given.out / "recipe" / name.replace(" ", "-").replace(",", "").replace("%", "")
         trainer, network = trained(cache, variant, given.flops, folder)
         recipe = trainer.recipe
         assert isinstance(recipe, FilmRecipe)
         errors = text_errors(network, cache, recipe)
-        model = trainer.finished(load_autoencoder(weights_folder() / recipe.autoencoder))
-        model.network.load_state_dict(network.state_dict())
+        size = f"{sum(p.numel() for p in network.parameters()) / 1e6:.1f}M"
+        model = DiTModel(trainer.config, network, load_autoencoder(weights_folder() / recipe.autoencoder))
         films = films_of(model, trials)
-        size = f"{parameters_of(trainer.config.network) / 1e6:.1f}M"
         row = [name, size, f"{trainer.step:,}", *(worth(errors[level]) for level in LEVELS), *judged(films, trials)]
         lines.append(f"| {' | '.join(row)} |")
         print(lines[-1], flush=True)

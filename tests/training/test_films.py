@@ -209,6 +209,19 @@ def test_a_run_for_few_steps_begins_as_the_model_it_begins_with_and_its_sampler_
         sizes.clear()
 
 
+def test_known_latents_inside_frames_stand_while_the_others_are_filmed(film: Path) -> None:
+    model, levels = kinema.load(film), list[Tensor]()
+    assert isinstance(model, DiTModel)
+    model.network.register_forward_pre_hook(lambda _, given: levels.append(given[0].level))
+    known = torch.randn(1, 4, 24, 4, 6, generator=torch.Generator().manual_seed(0))
+    unknown = torch.ones(1, 4, 4, 6)
+    unknown[:, :, 1:3, 2:4] = 0
+    made = fill_frames(model, known, unknown, prompt="a square", seed=0, fps=8.0, steps=2, guidance=2.0)
+    stands = (unknown == 0)[:, :, None].expand_as(made)
+    assert torch.equal(made[stands], known[stands]) and not (made == known)[~stands].any()
+    assert all(torch.equal(level > 0, (unknown > 0).expand(2, -1, -1, -1)) for level in levels) and len(levels) == 2
+
+
 def test_long_steps_are_taught_in_their_share_of_the_steps_and_end_where_two_do(film: Path) -> None:
     cache = LatentCache(film.parent / "latents")
     recipe, seen = (

@@ -21,7 +21,7 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from kinema.cli.main import main
+from kinema.cli.main import build_parser, main
 from kinema.cli.train import _command
 from kinema.datasets.clip_batches import ClipBatch
 from kinema.devices import use_one_thread_if_forked
@@ -278,6 +278,9 @@ def test_the_words_of_ranks_are_those_of_the_command() -> None:
         command="train", recipe="video", run=None, nproc=2, minutes=0.0, batch=0, size=None, recompute=True
     )
     assert _command(given) == ["train", "video", "--minutes", "0.0", "--batch", "0", "--recompute"]
+    words = ["train", "video", "--data", "clips", "--full", "--few-steps", "--begin", "kinema-film", "--nproc", "2"]
+    wished = build_parser().parse_args(words)
+    assert vars(build_parser().parse_args(_command(wished))) == vars(wished) | {"nproc": None}
 
 
 def test_a_board_without_tensorboard_says_what_to_install(tmp_path: Path) -> None:

@@ -1,0 +1,93 @@
+"""What parts of the recipe for recorded worlds are worth: python -m benchmarks.world_recipe DATA [--flops N] [--variants NAME ...]
+
+Worlds learn from one recording with the shipped autoencoder, each with one part of `kinema train world` left out or changed, for
+the same arithmetic. Held-back stretches are stepped with their true actions: error on the pixels that changed since the last known
+picture, as a share of that of copying it, and how much larger the error is with other actions.
+
+Long memory: some blocks attend along time to frames further back than the four that are read as channels; without, the network
+knows nothing of these. What exists in OUT is used again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Any
+
+import torch
+from benchmarks.command import run_benchmark
+
+from kinema.autoencoder import load_autoencoder
+from kinema.datasets.lerobot import Dataset
+from kinema.models.dit_model import DiTModel
+from kinema.models.hub import weights_folder
+from kinema.training.dit_trainer import DiTTrainer
+from kinema.training.flops import dit_flops
+from kinema.training.recorded_world import config_for
+from kinema.training.recordings import Recordings, RecordingsLesson, WorldRecipe, draw_world_batch
+from kinema.training.world_report import SHOWN, evaluate
+
+VARIANTS: dict[str, dict[str, Any]] = {
+    "as it is": {},
+    "no memory beyond four frames": {"time_every": 0},
+    "every block reads frames further back": {"time_every": 1},
+}
+COUNTED = 400
+"""Steps whose passes over the network's own past say how many there are in a run."""
+
+
+def passes_of(lesson: RecordingsLesson) -> float:
+    """Forward passes' worth of arithmetic of a usual step: one with its backward pass, of two, and those that make its past."""
+    own = [lesson.own_times(step, step / COUNTED) for step in range(COUNTED)]
+    return 3 + sum(own) / COUNTED
+
+
+def trained(recordings: Recordings, data: Dataset, settings: dict[str, Any], flops: float, out: Path) -> DiTModel:
+    """The world of a variant, with averaged weights."""
+    recipe = WorldRecipe(compile=False, save_every_s=1e9, autoencoder_share=0.0, **settings)
+    config = config_for(data, recordings, recipe, "world-recipe")
+    lesson = RecordingsLesson(recordings, recipe)
+    batch = draw_world_batch(recordings, recipe, 0, torch.device("cpu"))
+    steps = round(flops / passes_of(lesson) / dit_flops(config.network, batch.given(batch.level)))
+    trainer = DiTTrainer(recipe, config, lesson, out, steps=steps)
+    weights = out / "weights.pt"
+    if not weights.exists():
+        trainer.run(_show)
+        torch.save({"step": trainer.step, "weights": trainer.averaged_state()}, weights)
+    kept = torch.load(weights, weights_only=True)
+    print(f"{out.name}: {kept['step']:,} steps", file=sys.stderr)
+    return DiTModel(config, trainer.network_of(kept["weights"]), recordings.autoencoder)
+
+
+def _show(line: str) -> None:
+    sys.stderr.write(f"\r\033[K{line}")
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("data", type=Path, help="a recording, such as kinema record makes")
+    parser.add_argument(
+        "--flops", type=float, default=6e13, help="of each training (default: 6e13, some ten minutes of one core)"
+    )
+    parser.add_argument("--stretches", type=int, default=16, help="held-back stretches that are stepped (default: 16)")
+    parser.add_argument("--variants", nargs="+", choices=VARIANTS, default=list(VARIANTS), help="only these (default: all)")
+    parser.add_argument("--out", type=Path, default=Path("out/world-recipe"), help="where the runs are")
+    given = parser.parse_args()
+    torch.set_num_threads(1)
+    data = Dataset.open(given.data).fitted()
+    autoencoder = load_autoencoder(weights_folder() / WorldRecipe().autoencoder)
+    recordings = Recordings(data, autoencoder, lambda done, of: _show(f"reading episode {done} of {of}"))
+    columns = ["", *(f"of copying, after {after}" for after in SHOWN), "follows actions"]
+    print(f"| {' | '.join(columns)} |\n|{'---|' * len(columns)}")
+    for name in given.variants:
+        model = trained(recordings, data, VARIANTS[name], given.flops, given.out / name.replace(" ", "-"))
+        figures, _ = evaluate(model, recordings, given.stretches)
+        shown = [f"ratio_{after}" for after in SHOWN] + ["action_following"]
+        row = [name, *(f"{figures[one]:.2f}" if one in figures else "-" for one in shown)]
+        print(f"| {' | '.join(row)} |", flush=True)
+    return 0
+
+
+if __name__ == "__main__":
+    run_benchmark(main)
