@@ -36,6 +36,7 @@ from kinema.datasets.folder_lock import locked
 from kinema.devices import resolve_device
 from kinema.errors import InputError, KinemaError, ModelError
 from kinema.models.hub import find, weights_folder
+from kinema.models.parts import check_parts, holds_parts, whole_model, write_parts
 from kinema.training.caches import build_orders, open_caches, orders_of, with_episodes
 from kinema.training.command import TrainingParser
 from kinema.training.gpu_general import (
@@ -51,7 +52,6 @@ from kinema.training.gpu_general import (
 from kinema.training.gpu_recipe import on_gpu, rehearsed
 from kinema.training.length import check_minutes
 from kinema.training.loop import Interval
-from kinema.training.parts import check_parts, holds_parts, whole_model, write_parts
 from kinema.training.recipes import KINDS, RECIPES, Recipe, recipe
 from kinema.training.run import export, open_autoencoder
 from kinema.training.trainer import Report, Trainer

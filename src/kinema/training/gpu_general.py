@@ -25,13 +25,13 @@ from kinema.errors import InputError, ModelError
 from kinema.models.dit import SIZES
 from kinema.models.dit_model import DiTModelConfig
 from kinema.models.hub import find, read_config, read_weights, weights_folder
+from kinema.models.parts import holds_parts, whole_model, write_parts
 from kinema.training.caches import order_of
 from kinema.training.dit_trainer import DiTTrainer, recipe_of_run
 from kinema.training.film_lesson import ClipsLesson, FilmRecipe
 from kinema.training.films import film_config, finish, held_out_figures
 from kinema.training.gpu_recipe import EPISODES
 from kinema.training.loop import Interval
-from kinema.training.parts import holds_parts, whole_model, write_parts
 from kinema.training.recipes import tiny_recipe
 from kinema.training.recorded_world import RUN, train_world
 from kinema.training.recordings import WorldRecipe
