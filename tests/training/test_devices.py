@@ -12,27 +12,38 @@ import torch
 
 from kinema.autoencoder import Autoencoder
 from kinema.autoencoder.autoencoder import AutoencoderConfig
+from kinema.datasets import episode_clips
 from kinema.datasets.episode_cache import EpisodeCache
+from kinema.datasets.episode_clips import EpisodeClips
+from kinema.datasets.lerobot import Dataset
+from kinema.datasets.recorder import record
 from kinema.diffusion.losses import total
 from kinema.diffusion.shortcut import shortcut_batch
+from kinema.models.dit import DiT
+from kinema.scene.encoding import Fields
 from kinema.training import trainer as training
 from kinema.training.batches import make_batch
+from kinema.training.film_lesson import ClipsLesson, FilmRecipe
+from kinema.training.films import film_config
 from kinema.training.probes import Probes
 from kinema.training.recipes import KINDS, smoke
+from kinema.training.recorded_world import config_for
+from kinema.training.recordings import Recordings, RecordingsLesson, WorldRecipe
 from kinema.training.scheduled_sampling import Training, scheduled_sampling
 from kinema.training.trainer import Trainer
 
 
 @pytest.fixture
-def run(smoke_caches: dict[str, EpisodeCache], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Trainer]:
+def autoencoder() -> Autoencoder:
+    made = Autoencoder(AutoencoderConfig(channels=24, depth=3)).use_dtype(torch.bfloat16)
+    return made.to("meta").eval().requires_grad_(False)
+
+
+@pytest.fixture
+def run(
+    smoke_caches: dict[str, EpisodeCache], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, autoencoder: Autoencoder
+) -> Iterator[Trainer]:
     monkeypatch.setattr(training, "measured_peak", lambda device, dtype: 1e15)
-    autoencoder = (
-        Autoencoder(AutoencoderConfig(channels=24, depth=3))
-        .use_dtype(torch.bfloat16)
-        .to("meta")
-        .eval()
-        .requires_grad_(False)
-    )
     yield Trainer(smoke(), tmp_path, smoke_caches, autoencoder, device="meta")
 
 
@@ -70,3 +81,34 @@ def test_canaries_and_averages(run: Trainer, monkeypatch: pytest.MonkeyPatch) ->
     small = replace(run.recipe, height=64)
     ask = Probes(small, run.caches["one shape"], run.autoencoder, device="meta", dtype=torch.bfloat16, count=2)
     assert ask(run.averaged())["render"] >= 0
+
+
+@pytest.mark.parametrize("done", [0.0, 1.0], ids=["pictures", "video"])
+def test_a_step_of_films_of_the_playground(
+    smoke_caches: dict[str, EpisodeCache], autoencoder: Autoencoder, monkeypatch: pytest.MonkeyPatch, done: float
+) -> None:
+    """The renderer groups pictures by what it reads back from the device: here it draws nothing."""
+
+    def blank(fields: Fields, height: int, width: int, device: str) -> torch.Tensor:
+        return torch.empty(*fields.x.shape[:2], height, width, 3, dtype=torch.uint8, device=device)
+
+    monkeypatch.setattr(episode_clips, "render_windows", blank)
+    recipe = FilmRecipe(size="nano", batch=2, frames=4, pictures_first=0.5, picture_share=0.0)
+    clips = EpisodeClips(smoke_caches["one shape"], autoencoder, device="meta")
+    network = DiT(film_config(clips, recipe, "x").network).to("meta")
+    (loss,) = ClipsLesson(clips, recipe).losses(network, 0, done, torch.device("meta")).values()
+    loss.backward()
+    assert loss.device.type == "meta" and any(p.grad is not None for p in network.blocks.parameters())
+
+
+def test_a_step_of_a_world_with_a_past_of_its_own(tmp_path: Path) -> None:
+    record("CartPole-v1", tmp_path / "cart", episodes_wanted=3, size=(32, 48))
+    recipe = WorldRecipe(size="nano", batch=2, frames=3, own_share=1.0)
+    on_cpu = Autoencoder(AutoencoderConfig(channels=24, depth=3)).eval().requires_grad_(False)
+    data = Dataset.open(tmp_path / "cart")
+    recordings = Recordings(data, on_cpu, None)
+    network = DiT(config_for(data, recordings, recipe, "x").network).to("meta")
+    losses = RecordingsLesson(recordings, recipe).losses(network, 0, 1.0, torch.device("meta"))
+    torch.stack(list(losses.values())).sum().backward()
+    assert {x.device.type for x in losses.values()} == {"meta"}
+    assert any(p.grad is not None for p in network.blocks.parameters())

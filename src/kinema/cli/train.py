@@ -51,7 +51,11 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
         "--resume", type=Path, metavar="DIR", help="go on with the run in this folder; one of world knows its --data"
     )
     parser.add_argument("--camera", help="for world: the camera of a dataset with several, such as top (default: the first)")
-    parser.add_argument("--size", help="for world and video: of the network, XXS, XS, S, B, L or XL (default: XXS, XS)")
+    parser.add_argument(
+        "--size",
+        help="for world and video: of the network: XXS, XS, S, B, L or XL, for video 5.5, 9.3, 37.5, 142, 484 or 1423 million"
+        " parameters, for world 3.6, 6.3, 26, 102, 348 or 1027 and more with tasks or numbers (default: XXS, XS)",
+    )
     parser.add_argument(
         "--patch",
         type=whole,

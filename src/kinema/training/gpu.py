@@ -36,12 +36,22 @@ from kinema.datasets.folder_lock import locked
 from kinema.devices import resolve_device
 from kinema.errors import InputError, KinemaError, ModelError
 from kinema.models.hub import find, weights_folder
+from kinema.models.parts import check_parts, holds_parts, whole_model, write_parts
 from kinema.training.caches import build_orders, open_caches, orders_of, with_episodes
 from kinema.training.command import TrainingParser
-from kinema.training.gpu_general import FILM, WORLD, film_order, film_start, train_film, train_recordings, write_speed
+from kinema.training.gpu_general import (
+    FILM,
+    SHOW_EVERY_S,
+    WORLD,
+    film_order,
+    film_start,
+    train_film,
+    train_recordings,
+    write_speed,
+)
 from kinema.training.gpu_recipe import on_gpu, rehearsed
 from kinema.training.length import check_minutes
-from kinema.training.parts import check_parts, holds_parts, whole_model, write_parts
+from kinema.training.loop import Interval
 from kinema.training.recipes import KINDS, RECIPES, Recipe, recipe
 from kinema.training.run import export, open_autoencoder
 from kinema.training.trainer import Report, Trainer
@@ -49,7 +59,6 @@ from kinema.training.trainer import Report, Trainer
 log = logging.getLogger(__name__)
 FIRST = 2 * SHARD
 """Episodes of each episode cache that a run begins with."""
-SHOW_EVERY_S = 10.0
 ONLY = {
     "begin": (*RECIPES, FILM),
     "makers": RECIPES,
@@ -223,7 +232,7 @@ def _train(
     trainer.elapsed_s = time.monotonic() - begun
     trainer.begin(start)
     folder = given.out / run.model_name
-    shown, saved, grown = time.monotonic(), time.monotonic(), False
+    show, save, grown = Interval(SHOW_EVERY_S), Interval(run.save_every_s), False
 
     def write() -> None:
         export(trainer, folder)
@@ -231,19 +240,17 @@ def _train(
             write_parts(folder, given.parts)
 
     def watch(report: Report) -> None:
-        nonlocal shown, saved, grown
-        now = time.monotonic()
+        nonlocal grown
+        now_s = time.monotonic() - begun
         if not grown and simulated():
             trainer.use(open_caches(run))
             grown = True
-            log.info("%.0f s: all episodes are there", now - begun)
-        if now - shown > SHOW_EVERY_S:
+            log.info("%.0f s: all episodes are there", now_s)
+        if show.due():
             line = "  ".join(f"{name} {value:.4f}" for name, value in report.parts.items())
-            log.info("%.0f s, step %d, %.0f clips/s  %s", now - begun, report.step, report.clips_per_s, line)
-            shown = now
-        if now - saved > run.save_every_s:
+            log.info("%.0f s, step %d, %.0f clips/s  %s", now_s, report.step, report.clips_per_s, line)
+        if save.due():
             write()
-            saved = now
 
     trainer.run(watch)
     write()

@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import json
 import logging
-import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -26,13 +25,14 @@ from kinema.errors import InputError, ModelError
 from kinema.models.dit import SIZES
 from kinema.models.dit_model import DiTModelConfig
 from kinema.models.hub import find, read_config, read_weights, weights_folder
+from kinema.models.parts import holds_parts, whole_model, write_parts
 from kinema.text import default_encoder
 from kinema.training.caches import order_of
 from kinema.training.dit_trainer import DiTTrainer, recipe_of_run
 from kinema.training.film_lesson import ClipsLesson, FilmRecipe
 from kinema.training.films import film_config, finish, held_out_figures
 from kinema.training.gpu_recipe import EPISODES
-from kinema.training.parts import holds_parts, whole_model, write_parts
+from kinema.training.loop import Interval
 from kinema.training.recipes import tiny_recipe
 from kinema.training.recorded_world import RUN, train_world
 from kinema.training.recordings import WorldRecipe
@@ -46,6 +46,7 @@ SHIPPED = "kinema-film"
 REHEARSED_EPISODES, REHEARSED_STEPS = 24, 6
 PICTURES_AGAIN = 0.1
 """The first share of a run that is of single pictures alone, where it begins with weights that have learned from them."""
+SHOW_EVERY_S = 10.0
 FINISHED_EVERY_S = 90.0
 """How often the averaged weights are written as a model."""
 
@@ -167,7 +168,7 @@ def train_film(given: argparse.Namespace, device: torch.device, begin: FilmStart
         log.info("begins with the weights of %s", start)
     trainer.elapsed_s += time.monotonic() - began
     before = held_out_figures(lesson, trainer.averaged_network(), device)
-    shown = finished = time.monotonic()
+    show, finished = Interval(SHOW_EVERY_S), Interval(FINISHED_EVERY_S)
 
     def write() -> None:
         figures = held_out_figures(lesson, trainer.averaged_network(), device)
@@ -176,17 +177,14 @@ def train_film(given: argparse.Namespace, device: torch.device, begin: FilmStart
             write_parts(folder, given.parts)
 
     def watch(line: str) -> None:
-        nonlocal shown, finished, whole
-        now = time.monotonic()
+        nonlocal whole
         if not whole and simulated():
             lesson.clips, whole = clips_of(order), True
-            log.info("%.0f s: all episodes are there", now - began)
-        if now - shown > 10.0:
-            log.info("%.0f s, %s", now - began, line)
-            shown = now
-        if now - finished > FINISHED_EVERY_S:
+            log.info("%.0f s: all episodes are there", time.monotonic() - began)
+        if show.due():
+            log.info("%.0f s, %s", time.monotonic() - began, line)
+        if finished.due():
             write()
-            finished = time.monotonic()
 
     trainer.run(watch)
     write()
@@ -202,13 +200,11 @@ def train_recordings(given: argparse.Namespace, device: torch.device) -> None:
     recipe = recipe_of_run(WorldRecipe, out) if holds_run(out) else world_recipe(rehearse=given.rehearse)
     recipe = replace(recipe, compile=not given.rehearse, **given_settings(given))
     state: dict[str, Any] = load_run(out) if holds_run(out) else {"elapsed_s": 0.0, "step": 0}
-    shown = -math.inf
+    often = Interval(SHOW_EVERY_S)
 
     def show(line: str) -> None:
-        nonlocal shown
-        if time.monotonic() - shown > 10.0:
+        if often.due():
             log.info("%s", line)
-            shown = time.monotonic()
 
     folder = train_world(
         sources[0][0] if len(sources) == 1 else sources, out=out, resume=again, recipe=recipe, device=str(device), show=show,

@@ -18,6 +18,20 @@ from kinema.training.length import check_minutes, check_steps
 log = logging.getLogger(__name__)
 
 
+class Interval:
+    """Says when so many seconds have passed since it last did, or since it was made."""
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds, self._since = seconds, time.monotonic()
+
+    def due(self) -> bool:
+        """Whether they have passed; if so they begin anew."""
+        if time.monotonic() - self._since <= self.seconds:
+            return False
+        self._since = time.monotonic()
+        return True
+
+
 class TrainingLoop(ABC):
     """One training run, until its steps are taken or its minutes are spent, whichever is first.
 

@@ -10,6 +10,7 @@ from enum import IntEnum
 import numpy as np
 import torch
 
+from kinema.datasets.clip_batches import draw_generator
 from kinema.devices import kept_rng
 
 
@@ -38,7 +39,7 @@ def seeded(seed: int) -> Iterator[None]:
 
 def step_rng(seed: int, step: int, draw: StepDraw) -> np.random.Generator:
     """For one draw of one step."""
-    return np.random.default_rng((seed, step, int(draw)))
+    return draw_generator(seed, step, int(draw))
 
 
 def batch_rng(seed: int, kind: int, number: int) -> np.random.Generator:

@@ -8,9 +8,9 @@ import pytest
 import torch
 
 from kinema.errors import ModelError, OutputError
+from kinema.models import parts
 from kinema.models.hub import WEIGHTS, load, read_weights, weights_folder
-from kinema.training import parts
-from kinema.training.parts import holds_parts, whole_model, write_parts
+from kinema.models.parts import holds_parts, whole_model, write_parts
 
 FILM = weights_folder() / "kinema-film"
 
