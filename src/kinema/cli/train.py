@@ -46,9 +46,7 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
     parser.add_argument("--out", type=Path, help="folder of the run (default: out/train-RECIPE)")
     parser.add_argument("--minutes", type=number, help="time budget above 0, simulating episodes included")
     parser.add_argument("--steps", type=whole, help="length of the run in steps, 1 or more, instead of the recipe's")
-    parser.add_argument(
-        "--resume", type=Path, metavar="DIR", help="go on with the run in this folder; one of world knows its --data"
-    )
+    parser.add_argument("--resume", type=Path, metavar="DIR", help="go on with the run in this folder")
     parser.add_argument("--camera", help="for world: the camera of a dataset with several, such as top (default: the first)")
     parser.add_argument("--size", help="for world and video: of the network, XXS, XS, S, B, L or XL (default: XXS, XS)")
     parser.add_argument(
