@@ -213,6 +213,7 @@ def measure(one: Measured, frames: int, episodes: int, seeds: int, steps: int) -
         "date": str(date.today()),
         "frames": f"{Dataset.open(data).total_frames:,}",
         "minutes": str(trained["minutes"]),
+        "training steps": f"{trained['steps']:,}",
     }
     row["shipped codec / its own"] = f"{shipped_codec(data):.1f} / {found['codec_db']:.1f} dB"
     for after in (one for one in SHOWN if f"error_{one}" in found):

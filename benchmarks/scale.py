@@ -65,15 +65,15 @@ class DryRun:
     """The same where blocks are computed once more in it."""
 
 
-def network(size: str) -> DiTConfig:
-    """The configuration of a model that films."""
-    width, depth, heads = SIZES[size]
+def network(size: str | tuple[int, int, int]) -> DiTConfig:
+    """The configuration of a model that films, by its usual name or by width, depth and heads."""
+    width, depth, heads = SIZES[size] if isinstance(size, str) else size
     return DiTConfig(width=width, depth=depth, heads=heads, channels=CHANNELS, patch=PATCH, text_dim=TEXT_DIM, time_every=1)
 
 
-def one_clip(config: DiTConfig, device: str = "meta") -> DiTInput:
+def one_clip(config: DiTConfig, device: str = "meta", frames: int = CLIP[0]) -> DiTInput:
     """A batch of one."""
-    frames, height, width = CLIP
+    _, height, width = CLIP
     return DiTInput(
         video=torch.empty(1, frames, config.channels, height, width, device=device),
         level=torch.empty(1, frames, device=device),
@@ -101,18 +101,18 @@ def stored_bytes(model: DiT, given: DiTInput) -> int:
     return sum(kept.values())
 
 
-def dry_run(size: str) -> DryRun:
-    """Build a size on the meta device, in bfloat16 as passes are, and pass one clip through it."""
+def dry_run(size: str | tuple[int, int, int], frames: int = CLIP[0]) -> DryRun:
+    """Build a size on the meta device, in bfloat16 as passes are, and pass one clip of so many latent frames through it."""
     config = network(size)
     with torch.device("meta"):
         model = DiT(config).bfloat16()
-    given = one_clip(config)
+    given = one_clip(config, frames=frames)
     narrow = DiTInput(
         video=given.video.bfloat16(), level=given.level, time_s=given.time_s, text=given.text, text_mask=given.text_mask
     )
     stored = stored_bytes(model, narrow)
     recompute_blocks(model)
-    frames, height, width = CLIP
+    _, height, width = CLIP
     return DryRun(
         parameters=sum(p.numel() for p in model.parameters()),
         block=max(sum(p.numel() for p in block.parameters()) for block in model.blocks),
@@ -187,6 +187,63 @@ def planned(size: str, run: DryRun, gpus: int, chip: Chip) -> Plan:
     )  # fmt: skip
 
 
+def fits(run: DryRun, depth: int, shards: int, chip: Chip) -> bool:
+    """Whether a GPU that holds one of so many shards can pass one clip, blocks being computed again in the backward pass."""
+    return state_bytes(run, shards) + run.stored_recompute + run.stored / depth <= 0.85 * chip.memory_gb * 1e9
+
+
+def longest_clip(size: str, chip: Chip) -> tuple[int, DryRun]:
+    """Latent frames, a power of two, of the longest clip that one GPU of a sharding machine can pass, and its dry run."""
+    frames, run = CLIP[0], dry_run(size)
+    while fits(longer := dry_run(size, 2 * frames), SIZES[size][1], PER_MACHINE, chip):
+        frames, run = 2 * frames, longer
+    return frames, run
+
+
+def largest_network(shards: int, chip: Chip) -> DryRun:
+    """The widest network of XL's depth, in steps of 1024 (heads of 64), of which so many GPUs hold a share and one passes
+    a clip."""
+    depth, width = SIZES["XL"][1], 1024
+    run = dry_run((width, depth, width // 64))
+    while fits(wider := dry_run((width + 1024, depth, width // 64 + 16)), depth, shards, chip):
+        width, run = width + 1024, wider
+    return run
+
+
+def tensor_traffic(size: str, run: DryRun, plan: Plan) -> float:
+    """Bytes that a GPU would send in a step of the same batch if its machine split every layer (Megatron-LM, Shoeybi et al. 2019):
+    four all-reduces of all tokens in bfloat16 in a block's forward pass, for attention in space, in time and to the text, and the
+    MLP, as many in its backward pass, and the first ones again where blocks are computed again."""
+    width, depth, _ = SIZES[size]
+    passes = 3 if plan.recompute else 2
+    tokens = PER_MACHINE * plan.clips * run.tokens
+    return depth * 4 * passes * 2 * (PER_MACHINE - 1) / PER_MACHINE * 2 * tokens * width
+
+
+def limits(chip: Chip) -> Iterator[str]:
+    """The table of what would need tensor or context parallelism."""
+    few, many = (largest_network(gpus, chip).parameters / 1e9 for gpus in (PER_MACHINE, 64))
+    yield (
+        f"Where tensor and context parallelism would be needed, on the same chip: with more than {few:.0f} billion parameters"
+        f" sharded in {PER_MACHINE} GPUs, or more than {many:.0f} billion in 64, no clip fits beside a GPU's share of the state,"
+        " blocks being computed again; and of these sizes, sharded in a machine, a clip of twice this length does not:"
+    )
+    yield ""
+    yield "| size | longest clip of one GPU | its step | sent in a step by `--parallel` | by tensor parallelism in a machine |"
+    yield "|---|---|---|---|---|"
+    for size in NAMES:
+        run = dry_run(size)
+        plan = planned(size, run, PER_MACHINE, chip)
+        frames, longest = longest_clip(size, chip)
+        step_s = longest.flops * 4 / 3 / chip.flops
+        split = tensor_traffic(size, run, plan)
+        yield (
+            f"| {size} | {frames:,} latent frames, {longest.tokens:,} patches | {step_s:.1f} s |"
+            f" {plan.inside / 1e9:.1f} GB, {plan.inside / 1e9 / chip.inside_gb_s:.2f} s |"
+            f" {split / 1e9:.0f} GB, {split / 1e9 / chip.inside_gb_s:.2f} s |"
+        )
+
+
 def lines(chip: Chip) -> Iterator[str]:
     """The tables of the page."""
     runs = {size: dry_run(size) for size in NAMES}
@@ -219,6 +276,8 @@ def lines(chip: Chip) -> Iterator[str]:
                 f" {'yes' if plan.recompute else 'no'} | {plan.inside / 1e9:.1f}, {plan.outside / 1e9:.1f} GB |"
                 f" {plan.step_s:.2f} s | {plan.tokens_s / 1e6:.2f}M | {plan.bound} |"
             )
+    yield ""
+    yield from limits(chip)
 
 
 def main() -> None:

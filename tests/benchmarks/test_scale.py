@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from benchmarks.scale import (
     BEGIN,
@@ -9,16 +11,20 @@ from benchmarks.scale import (
     PAGE,
     Chip,
     dry_run,
+    fits,
+    largest_network,
     lines,
+    longest_clip,
     network,
     one_clip,
     planned,
     state_bytes,
     stored_bytes,
+    tensor_traffic,
     traffic,
 )
 
-from kinema.models.dit import DiT
+from kinema.models.dit import SIZES, DiT
 
 
 @pytest.mark.slow
@@ -47,3 +53,21 @@ def test_shares_and_traffic() -> None:
     assert (
         small.parallel == "shard" and small.state < 1e9 and planned("S", run, 64, Chip(memory_gb=1.0)).parallel == "hybrid"
     )
+
+
+def test_limits_are_the_last_that_fit() -> None:
+    chip, depth = Chip(memory_gb=0.5), SIZES["XXS"][1]
+    frames, run = longest_clip("XXS", chip)
+    assert frames > 16 and fits(run, depth, 8, chip) and not fits(dry_run("XXS", 2 * frames), depth, 8, chip)
+    assert longest_clip("XXS", Chip(memory_gb=2.0))[0] > frames
+    few, many = (largest_network(gpus, Chip(memory_gb=8.0)).parameters for gpus in (8, 64))
+    assert 20 * few / 8 < 8e9 and many > few
+
+
+def test_tensor_parallelism_sends_all_tokens_of_every_block() -> None:
+    """Four all-reduces each way, in bfloat16, of the tokens of the whole machine's clips; a ring sends 2 (k - 1) / k of each."""
+    run = dry_run("S")
+    plan = replace(planned("S", run, 8, Chip()), clips=2, recompute=False)
+    width, depth, _ = SIZES["S"]
+    assert tensor_traffic("S", run, plan) == pytest.approx(depth * 8 * (2 * 7 / 8) * 2 * (16 * run.tokens) * width)
+    assert tensor_traffic("S", run, replace(plan, recompute=True)) == 1.5 * tensor_traffic("S", run, plan)

@@ -22,6 +22,8 @@ from kinema import api
 from kinema.autoencoder import Autoencoder, AutoencoderConfig, save_autoencoder
 from kinema.cli import options
 from kinema.cli.main import build_parser, main
+from kinema.cli.train import TOGETHER
+from kinema.errors import InputError
 from kinema.inference import canvas_io, sampling
 from kinema.inference.limits import sizes_of
 from kinema.media import Clip
@@ -29,7 +31,9 @@ from kinema.models.config import DenoiserConfig
 from kinema.models.denoiser import Denoiser
 from kinema.models.hub import ModelConfig, read_config, save
 from kinema.scene.scene import Scene
+from kinema.training.film_lesson import FilmRecipe
 from kinema.training.recipes import RECIPES
+from kinema.training.recordings import WorldRecipe
 
 SMALL = DenoiserConfig(width=32, depth=2, heads=2, mlp_ratio=2, slots=4, latent_channels=24, patch=2, text_dim=384)
 DEEP = "[" * 200_000 + "]" * 200_000
@@ -343,12 +347,46 @@ def test_a_state_with_odd_values_is_one_line(clip: str, fails: Callable[..., str
         fails("render", "odd.json")
 
 
+@pytest.mark.parametrize(
+    ("recipe", "others"),
+    [("world", {"patch"}), ("video", {"camera"}), ("tiny", {"data", "camera", "patch", *TOGETHER})],
+)
+def test_help_of_a_recipe_has_its_own_options_and_an_example(
+    recipe: str, others: set[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Those that it refuses are not in it, and the rest is; its defaults are those of the recipe."""
+    with pytest.raises(SystemExit) as done:
+        main(["train", recipe, "--help"])
+    assert done.value.code == 0
+    text = capsys.readouterr().out
+    with pytest.raises(SystemExit):
+        main(["train", "--help"])
+    every = set(re.findall(r"^  --([\w-]+)", capsys.readouterr().out, re.MULTILINE))
+    hidden = every - set(re.findall(r"^  --([\w-]+)", text, re.MULTILINE))
+    assert others <= hidden < every
+    assert text.startswith(f"usage: kinema train {recipe} [-h]")
+    shown = " ".join(text.split())
+    assert f"out/train-{recipe}" in shown and "for world" not in shown and "for video" not in shown
+    examples = [line.split() for line in text.partition("example:\n")[2].splitlines() if f"kinema train {recipe}" in line]
+    assert len(examples) == 1
+    assert build_parser().parse_args(examples[0][1:]).recipe == recipe
+    for word in sorted(hidden):
+        value = {"recompute": []}.get(word, ["1"])
+        with pytest.raises(InputError, match=f"--{word} goes with"):
+            given = build_parser().parse_args(["train", recipe, f"--{word}", *value, "--data", "nowhere"])
+            given.data = given.data if recipe in ("world", "video") or word == "data" else None
+            given.run(given)
+    if recipe != "tiny":
+        wished = {"world": WorldRecipe(), "video": FilmRecipe()}[recipe]
+        assert f"XL (default: {wished.size})" in shown and f"together (default: {wished.batch})" in shown
+
+
 def test_help_of_train_lists_every_recipe(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as done:
         main(["train", "--help"])
     assert done.value.code == 0
     listed = capsys.readouterr().out.split("recipes:\n")[1].splitlines()
-    assert [line.split()[0] for line in listed if line] == list(RECIPES)
+    assert [line.split()[0] for line in listed if line] == ["world", "video", *RECIPES]
 
 
 def test_help_of_perceive_says_the_true_default_size(film: Clip, capsys: pytest.CaptureFixture[str]) -> None:

@@ -8,35 +8,53 @@ import importlib.util
 import json
 import multiprocessing
 import os
+import shutil
 import signal
 import socket
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import replace
 from multiprocessing.process import BaseProcess
 from pathlib import Path
+from types import ModuleType, SimpleNamespace
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+from torch.distributed.launcher.api import LaunchConfig
 from torch.utils.flop_counter import FlopCounterMode
 
 from kinema.cli.main import build_parser, main
-from kinema.cli.train import _command
+from kinema.cli.train import Line, _command, _common
 from kinema.datasets.clip_batches import ClipBatch
 from kinema.devices import use_one_thread_if_forked
 from kinema.errors import InputError
+from kinema.media import Clip
 from kinema.models.dit import DiT, DiTConfig, DiTInput
 from kinema.models.dit_model import DiTModelConfig
-from kinema.training import checkpoint
-from kinema.training.board import open_board
+from kinema.training import checkpoint, launch
+from kinema.training.board import Boards
 from kinema.training.dit_trainer import DiTTrainer
 from kinema.training.film_lesson import ClipsLesson, FilmRecipe
+from kinema.training.films import train_video
 from kinema.training.flops import dit_flops
 from kinema.training.launch import LOST_PEER
-from kinema.training.parallel import ALONE, LostPeerError, Ranks, Share, join_ranks
+from kinema.training.parallel import ALONE, MEETING, LostPeerError, Ranks, Share, join_ranks
 from kinema.training.recordings import WorldRecipe
-from kinema.training.sharded_checkpoint import FOLDER, HISTORY, ShardedCheckpoints, holds_run, load_run
+from kinema.training.sharded_checkpoint import (
+    FOLDER,
+    HISTORY,
+    ShardedCheckpoints,
+    holds_run,
+    load_run,
+    read_tensors,
+    stored_sizes,
+)
 
 RECIPE = FilmRecipe(size="nano", frames=3, batch=8, warmup=2, compile=False, precision="float32", save_every_s=1e9)
 NETWORK = DiTConfig(width=16, depth=2, heads=2, channels=3, text_dim=8, time_every=1)
@@ -271,7 +289,6 @@ def test_options_of_ranks_are_of_world_and_video_alone(tmp_path: Path, capsys: p
     assert "train video needs --data DIR" in capsys.readouterr().err, "before any rank is started"
 
 
-@pytest.mark.skipif(importlib.util.find_spec("tensorboard") is not None, reason="tensorboard is installed")
 def test_the_words_of_ranks_are_those_of_the_command() -> None:
     """Zeros too, which are refused there as they are without ranks."""
     given = argparse.Namespace(
@@ -283,6 +300,258 @@ def test_the_words_of_ranks_are_those_of_the_command() -> None:
     assert vars(build_parser().parse_args(_command(wished))) == vars(wished) | {"nproc": None}
 
 
-def test_a_board_without_tensorboard_says_what_to_install(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="pip install tensorboard"):
-        open_board(tmp_path)
+def launches(monkeypatch: pytest.MonkeyPatch, *ends: dict[int, int]) -> list[list[str]]:
+    """Let ranks end with these exit statuses by number, one launch after the other, then well; the words of each launch."""
+    given, left = list[list[str]](), list(ends)
+
+    def launch_agent(config: LaunchConfig, command: str, words: list[str]) -> None:
+        given.append(words[2:])
+        assert config.max_restarts == 0, "torch's own restarts know nothing of errors that would come again"
+        if left:
+            failures = {
+                rank: SimpleNamespace(exitcode=status, timestamp=0, local_rank=rank, pid=0, message="", error_file="")
+                for rank, status in left.pop(0).items()
+            }
+            error = ChildFailedError.__new__(ChildFailedError)
+            error.failures = failures  # type: ignore[assignment]
+            raise error
+
+    monkeypatch.setattr(launch, "launch_agent", launch_agent)
+    return given
+
+
+KILLED = {0: LOST_PEER, 1: -signal.SIGKILL}
+
+
+def test_ranks_start_anew_from_the_last_checkpoint_as_often_as_is_wished(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    words = ["train", "video", "--data", "clips", "--out", str(tmp_path), "--nproc", "2", "--steps", "9"]
+    given = launches(monkeypatch, KILLED, {0: 1})
+    assert main([*words, "--restarts", "2"]) == 0
+    first = ["train", "video", "--data", "clips", "--out", str(tmp_path), "--steps", "9", "--device", "auto"]
+    assert [sorted(one) for one in given] == [sorted(first)] * 3, "no checkpoint yet: they begin anew"
+    assert "rank 1 was ended by SIGKILL; all ranks start anew from the last checkpoint (1 of 2)" in caplog.text
+    assert "(2 of 2)" in caplog.text
+    trainer_of(tmp_path, steps=1).run()
+    given = launches(monkeypatch, KILLED)
+    assert main([*words, "--restarts", "1"]) == 0
+    assert [sorted(one) for one in given] == [sorted(first), sorted([*first, "--resume", str(tmp_path)])]
+
+
+def test_what_would_come_again_ends_a_run_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["train", "video", "--data", "clips", "--out", str(tmp_path), "--nproc", "2", "--restarts", "5"]
+    for status in launch.REPORTED:
+        given = launches(monkeypatch, {0: status, 1: -signal.SIGTERM})
+        assert main(words) == status and len(given) == 1
+    given = launches(monkeypatch, {1: 2, 0: LOST_PEER})
+    assert main(words) == 2 and len(given) == 1 and "rank 1 ended with status 2" in capsys.readouterr().err
+    given = launches(monkeypatch, *[KILLED] * 3)
+    assert main([*words[:-1], "2"]) == 2 and len(given) == 3, "once more than it starts anew"
+    assert "rank 1 was ended by SIGKILL; go on from the last checkpoint with --resume" in capsys.readouterr().err
+    for rest in (["--restarts", "2"], ["--nproc", "1", "--restarts", "2"], ["--nproc", "2", "--restarts", "-1"]):
+        assert main(["train", "video", "--data", "clips", *rest]) == 2
+        assert "expected 0 or more, with --nproc 2 or more, or with --ray" in capsys.readouterr().err
+
+
+def test_ranks_that_torchrun_starts_anew_go_on_with_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By the count that torchrun gives them, where the run has a checkpoint."""
+    given = build_parser().parse_args(["train", "video", "--data", "clips", "--out", str(tmp_path)])
+    resumes = lambda: _common(given, ALONE, "cpu", Line())["resume"]
+    monkeypatch.setenv("TORCHELASTIC_RESTART_COUNT", "1")
+    assert resumes() is False, "killed before the first checkpoint"
+    trainer_of(tmp_path, steps=1).run()
+    assert resumes() is True
+    monkeypatch.setenv("TORCHELASTIC_RESTART_COUNT", "0")
+    assert resumes() is False
+
+
+def test_ranks_that_start_anew_meet_beside_what_those_before_them_wrote(tmp_path: Path) -> None:
+    """torchrun's store stays; in it is the port of a rank that has ended."""
+    agent = torch.distributed.TCPStore("localhost", 0, None, True, wait_for_workers=False)
+    with socket.socket() as ended_rank:
+        ended_rank.bind(("localhost", 0))
+        agent.set(MEETING, str(ended_rank.getsockname()[1]))
+
+    def meet(number: int, start: int) -> None:
+        use_one_thread_if_forked()
+        os.environ |= {
+            "MASTER_ADDR": "localhost", "MASTER_PORT": str(agent.port), "RANK": str(number), "LOCAL_RANK": str(number),
+            "WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2", "TORCHELASTIC_USE_AGENT_STORE": "True",
+        }  # fmt: skip
+        time.sleep(0.5 * (number == 0))  # so that the other one reads the old port first
+        with join_ranks("cpu") as (ranks, _):
+            (tmp_path / f"{start}-{number}").write_text(str(float(ranks.mean(torch.tensor([float(number)])))))
+
+    for start in range(2):
+        ranks = [FORK.Process(target=meet, args=(number, start), daemon=True) for number in range(2)]
+        for rank in ranks:
+            rank.start()
+        assert ended(ranks) == [0, 0]
+        assert [(tmp_path / f"{start}-{number}").read_text() for number in range(2)] == ["0.5", "0.5"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("launcher", ["--nproc", "torchrun"])
+def test_a_killed_rank_of_the_command_goes_on_exactly(tmp_path: Path, launcher: str) -> None:
+    """kill -9 of one rank: all start anew by themselves, and the weights are those of a run that was not killed."""
+    clips, run, whole = tmp_path / "clips", tmp_path / "run", tmp_path / "whole"
+    clips.mkdir()
+    for number in range(4):
+        frames = np.random.default_rng(number).integers(0, 255, (6, 32, 32, 3), np.uint8)
+        Clip(frames=frames, fps=8.0).save(clips / f"{number}.mp4")
+        (clips / f"{number}.txt").write_text("noise")
+    recipe = replace(RECIPE, save_every_s=0.0, short_side=32, pictures_first=0.1)
+    train_video(clips, out=whole, steps=1, recipe=recipe)
+    shutil.copytree(whole, run)
+    train_video(clips, out=whole, steps=40, resume=True, recipe=recipe)
+    words = ["train", "video", "--data", str(clips), "--resume", str(run), "--steps", "40", "--device", "cpu"]
+    start = [sys.executable, "-m", "kinema.cli.main", *words, "--nproc", "2", "--restarts", "1"]
+    if launcher == "torchrun":
+        ranks = ["--nproc-per-node", "2", "--max-restarts", "1", "--rdzv-backend", "c10d", "--rdzv-endpoint", "localhost:0"]
+        start = [sys.executable, "-m", "torch.distributed.run", *ranks, "-m", "kinema.cli.main", *words]
+    process = subprocess.Popen(start, env={**os.environ, "OMP_NUM_THREADS": "1"}, stderr=subprocess.PIPE, text=True)
+    try:
+        while process.poll() is None and not any((run / FOLDER).glob("*/.metadata")):
+            time.sleep(0.05)
+        children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+        second = [child for child in children if b"\0RANK=1\0" in Path(f"/proc/{child}/environ").read_bytes()]
+        os.kill(int(second[0]), signal.SIGKILL)
+        printed = process.communicate(timeout=600)[1]
+    finally:
+        process.kill()
+    assert process.returncode == 0, printed
+    assert launcher == "torchrun" or "rank 1 was ended by SIGKILL; all ranks start anew" in printed
+    state, expected = load_run(run), checkpoint.load_checkpoint(whole)
+    assert state["step"] == expected["step"] == 40
+    for name, value in weights_of(run).items():
+        torch.testing.assert_close(value, expected["model"][name], rtol=1e-3, atol=1e-4)
+
+
+def weights_of(out: Path) -> dict[str, torch.Tensor]:
+    """Weights of the newest checkpoint of several ranks."""
+    folder = load_run(out)["sharded"]
+    tensors = {name: torch.zeros(size) for name, size in stored_sizes(folder).items() if name.startswith("model/")}
+    read_tensors(folder, tensors, ALONE)
+    return {name.removeprefix("model/"): x for name, x in tensors.items()}
+
+
+class Writer:
+    """Stands for TensorBoard's writer."""
+
+    def __init__(self, folder: str) -> None:
+        self.folder, self.written, self.closed = folder, list[tuple[str, float, int]](), False
+        WRITERS.append(self)
+
+    def add_scalar(self, name: str, value: float, step: int) -> None:
+        self.written.append((name, value, step))
+
+    def flush(self) -> None: ...
+
+    def close(self) -> None:
+        self.closed = True
+
+
+WRITERS: list[Writer] = []
+
+
+class Wandb(ModuleType):
+    """Stands for the package wandb: what it was given."""
+
+    def __init__(self) -> None:
+        super().__init__("wandb")
+        self.begun, self.logged, self.finished = list[dict[str, Any]](), list[dict[str, float]](), 0
+        self.fails = ""
+
+    def init(self, **given: Any) -> Wandb:
+        if self.fails:
+            raise RuntimeError(self.fails)
+        self.begun.append(given)
+        return self
+
+    def define_metric(self, name: str, step_metric: str) -> None:
+        assert (name, step_metric) == ("*", "step")
+
+    def log(self, figures: dict[str, float]) -> None:
+        self.logged.append(figures)
+
+    def finish(self) -> None:
+        self.finished += 1
+
+
+@pytest.fixture
+def installed(monkeypatch: pytest.MonkeyPatch) -> Wandb:
+    """Both packages, as stand-ins."""
+    board, wandb = ModuleType("torch.utils.tensorboard"), Wandb()
+    board.SummaryWriter = Writer  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", board)
+    monkeypatch.setitem(sys.modules, "wandb", wandb)
+    monkeypatch.setattr("kinema.training.board.find_spec", lambda name: name)
+    WRITERS.clear()
+    return wandb
+
+
+def test_boards_get_the_figures_of_each_step(installed: Wandb, tmp_path: Path) -> None:
+    trainer = trainer_of(tmp_path, steps=2)
+    boards = Boards(tmp_path, tensorboard=tmp_path / "board", wandb="games", about={"size": "XS"})
+    trainer.board = boards
+    trainer.run()
+    (writer,) = WRITERS
+    assert writer.folder == str(tmp_path / "board") and not writer.closed and installed.finished == 0
+    figures = [{"pictures", "rate", "mfu"}, {"pictures", "rate", "mfu"}]
+    for step in (1, 2):
+        assert {name for name, _, at in writer.written if at == step} == figures[step - 1]
+    assert [set(one) - {"step"} for one in installed.logged] == figures
+    assert [one["step"] for one in installed.logged] == [1, 2]
+    assert {name: value for name, value, at in writer.written if at == 2}.items() < installed.logged[1].items()
+    boards.close()
+    assert writer.closed and installed.finished == 1
+    (begun,) = installed.begun
+    assert (begun["project"], begun["dir"], begun["config"]) == ("games", str(tmp_path), {"size": "XS"})
+    assert "mode" not in begun, "WANDB_MODE says it"
+    Boards(tmp_path, wandb="games")
+    assert installed.begun[1]["id"] == begun["id"] and begun["resume"] == "allow", "a run that goes on is the same run"
+
+
+def test_a_run_that_wandb_does_not_begin_is_one_line(installed: Wandb, tmp_path: Path) -> None:
+    installed.fails = "api_key not configured\n(no-tty)"
+    with pytest.raises(InputError, match=r"does not begin a run \(api_key not configured \(no-tty\)\).* WANDB_MODE=offline"):
+        Boards(tmp_path, wandb="games")
+
+
+def test_the_command_gives_figures_to_boards(installed: Wandb, tmp_path: Path) -> None:
+    (tmp_path / "clips").mkdir()
+    for number in range(2):
+        frames = np.random.default_rng(number).integers(0, 255, (4, 32, 32, 3), np.uint8)
+        Clip(frames=frames, fps=8.0).save(tmp_path / "clips" / f"{number}.mp4")
+        (tmp_path / "clips" / f"{number}.txt").write_text("noise")
+    words = ["train", "video", "--data", str(tmp_path / "clips"), "--out", str(tmp_path / "run"), "--steps", "1"]
+    assert main([*words, "--size", "nano", "--batch", "1", "--wandb", "games", "--tensorboard", str(tmp_path / "b")]) == 0
+    assert installed.begun[0]["project"] == "games" and installed.begun[0]["config"]["size"] == "nano"
+    assert sorted(installed.logged[0]) == ["mfu", "pictures", "rate", "step"]
+    assert "held_out_1" in installed.logged[-1] and installed.finished == 1
+    assert {name for name, _, _ in WRITERS[0].written} > {"held_out_1", "pictures"} and WRITERS[0].closed
+
+
+@pytest.mark.parametrize(("option", "package"), [("--tensorboard", "tensorboard"), ("--wandb", "wandb")])
+def test_a_board_that_is_not_installed_is_one_line_before_anything_is_done(
+    option: str, package: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("kinema.training.board.find_spec", lambda name: None)
+    assert main(["train", "world", "--data", str(tmp_path), option, str(tmp_path / "x"), "--out", str(tmp_path / "y")]) == 2
+    printed = capsys.readouterr().err
+    assert f"{option} needs the package {package}; install it: pip install {package}" in printed
+    assert printed.count("\n") == 1 and not (tmp_path / "y").exists()
+
+
+@pytest.mark.skipif(importlib.util.find_spec("tensorboard") is None, reason="tensorboard is not installed")
+def test_tensorboard_itself_reads_what_is_written(tmp_path: Path) -> None:
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    boards = Boards(tmp_path, tensorboard=tmp_path / "board")
+    boards(3, {"video": 0.5})
+    boards.close()
+    events = EventAccumulator(str(tmp_path / "board")).Reload().Scalars("video")
+    assert [(event.step, event.value) for event in events] == [(3, 0.5)]

@@ -34,6 +34,7 @@ from kinema.simulation.world import World
 from kinema.training import checkpoint
 from kinema.training.compiling import can_compile
 from kinema.training.dit_trainer import DiTTrainer
+from kinema.training.parallel import Share
 from kinema.training.recorded_world import config_for, train_world
 from kinema.training.recordings import (
     Recordings,
@@ -492,3 +493,61 @@ def test_a_loss_that_is_no_number_ends_a_run_in_one_line(recordings: Recordings,
     trainer.model.video_out.bias.data += float("nan")
     with pytest.raises(DivergedError, match="the loss is no number at step 0"):
         trainer.one_step()
+
+
+def test_held_out_windows_are_the_same_on_every_call_and_in_a_run_that_goes_on(
+    recordings: Recordings, recorded: Path, tmp_path: Path
+) -> None:
+    """Whatever the seed of the run, and from episodes that training never sees, as they were recorded."""
+    cpu = torch.device("cpu")
+    first = RecordingsLesson(recordings, RECIPE).held_out_batches(cpu)
+    again = RecordingsLesson(recordings, replace(RECIPE, seed=7)).held_out_batches(cpu)
+    assert len(first) == len(again) == 4 and not torch.equal(first[0].noise, first[1].noise)
+    unseen = recordings.episodes[-recordings.num_held_back :]
+    for one, other in zip(first, again, strict=True):
+        assert torch.equal(one.noise, other.noise) and torch.equal(one.past, other.past)
+        assert torch.equal(one.past, one.tracks["video"]) and one.past.shape[0] == RECIPE.batch
+        for frame in one.past.flatten(0, 1):
+            assert any((frame == episode["video"].float()).flatten(1).all(1).any() for episode in unseen)
+
+    def errors(trainer: DiTTrainer) -> dict[str, float]:
+        return RecordingsLesson(recordings, RECIPE).held_out_figures(trainer.averaged_network(), cpu)
+
+    whole = trainer_of(recordings, recorded, tmp_path / "a")
+    before = errors(whole)
+    whole.run()
+    half = trainer_of(recordings, recorded, tmp_path / "b", steps=4)
+    half.one_step()
+    half.one_step()
+    half.save()
+    on = trainer_of(recordings, recorded, tmp_path / "b")
+    on.load(checkpoint.load_checkpoint(tmp_path / "b"))
+    on.run()
+    assert errors(on) == errors(whole) == errors(whole) != before
+    assert before.keys() == {f"held_out_{name}" for name in ("copying", "0.5", "1", "reward", "terminated", "sensors")}
+    assert before["held_out_copying"] == errors(whole)["held_out_copying"] > 0
+    shares = [
+        RecordingsLesson(recordings, RECIPE).held_out_figures(
+            whole.averaged_network(), cpu, share=Share(number=number, of=2)
+        )
+        for number in range(2)
+    ]
+    for name, value in errors(whole).items():
+        assert sum(share[name] for share in shares) / 2 == pytest.approx(value, rel=1e-5)
+
+
+def test_held_out_errors_of_a_world_are_logged_and_on_its_card(
+    recorded: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    made = train_world(recorded, out=tmp_path / "run", steps=2, recipe=PLAIN)
+    logged = [record.message for record in caplog.records if "held_out_copying" in record.message]
+    assert [line.split("  ")[0] for line in logged] == ["step 0", "step 2"]
+    assert read_config(made).trained["figures"]["held_out_1"] > 0
+    assert "| held out copying |" in (made / "README.md").read_text()
+
+
+def test_a_recording_of_one_episode_holds_nothing_out(recordings: Recordings) -> None:
+    one = copy.copy(recordings)
+    one.num_held_back = 0
+    assert RecordingsLesson(one, RECIPE).held_out_figures(lambda given: {}, torch.device("cpu")) == {}

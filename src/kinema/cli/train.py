@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import logging
 import os
+import re
 import sys
 import time
 from collections.abc import Sequence
@@ -18,7 +19,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kinema.cli.options import add_device, number, path, positive, seed, whole
+from kinema.cli.options import add_device, filled, number, path, positive, seed, whole
 from kinema.errors import InputError
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("-h", "--help", action=HelpWithRecipes, help="show this help message and exit")
-    parser.add_argument("recipe", help="one of the recipes below; or world or video, with --data")
+    parser.add_argument("recipe", help="one of the recipes below; RECIPE --help shows its options")
     parser.add_argument(
         "--data",
         action="append",
@@ -47,9 +48,7 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
     parser.add_argument("--out", type=Path, help="folder of the run (default: out/train-RECIPE)")
     parser.add_argument("--minutes", type=number, help="time budget above 0, simulating episodes included")
     parser.add_argument("--steps", type=whole, help="length of the run in steps, 1 or more, instead of the recipe's")
-    parser.add_argument(
-        "--resume", type=Path, metavar="DIR", help="go on with the run in this folder; one of world knows its --data"
-    )
+    parser.add_argument("--resume", type=Path, metavar="DIR", help="go on with the run in this folder")
     parser.add_argument("--camera", help="for world: the camera of a dataset with several, such as top (default: the first)")
     parser.add_argument(
         "--size",
@@ -98,18 +97,39 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
         help="for world and video: train in so many processes of the Ray cluster that RAY_ADDRESS names, or of one started here",
     )
     parser.add_argument(
-        "--parallel",
-        help="replicate: each process holds all weights (the default); shard: a share of them; hybrid: a share of its machine's",
+        "--restarts",
+        type=whole,
+        metavar="K",
+        help="for world and video: with --nproc or --ray, how often all processes start anew from the last checkpoint after one has"
+        " died (default: 0, with --ray 3)",
     )
     parser.add_argument(
-        "--accumulate", type=positive, metavar="N", help="pass each process's rows in so many parts, to save memory"
+        "--parallel",
+        help="for world and video: replicate: each process holds all weights (the default); shard: a share of them; hybrid: a share"
+        " of its machine's",
+    )
+    parser.add_argument(
+        "--accumulate",
+        type=positive,
+        metavar="N",
+        help="for world and video: pass each process's rows in so many parts, to save memory",
     )
     parser.add_argument(
         "--seed", type=seed, help="for world and video: of the weights' beginning and of the noise (default: 0)"
     )
-    parser.add_argument("--recompute", action="store_true", help="compute blocks again in the backward pass, to save memory")
+    parser.add_argument(
+        "--recompute",
+        action="store_true",
+        help="for world and video: compute blocks again in the backward pass, to save memory",
+    )
     parser.add_argument(
         "--tensorboard", type=Path, metavar="DIR", help="for world and video: write each step's figures there"
+    )
+    parser.add_argument(
+        "--wandb",
+        type=filled,
+        metavar="PROJECT",
+        help="for world and video: send each step's figures to this project at Weights & Biases; WANDB_MODE=offline sends nothing",
     )
     add_device(parser)
     parser.set_defaults(run=run)
@@ -119,14 +139,58 @@ NEEDS_DATA = {
     "world": "train world needs --data DIR, a dataset made by kinema record",
     "video": "train video needs --data DIR, a folder of videos with a text beside each, such as kinema curate makes",
 }
-TOGETHER = ("size", "batch", "text_encoder", "nproc", "ray", "parallel", "accumulate", "recompute", "tensorboard", "seed")
+TOGETHER = (
+    *("size", "batch", "text_encoder", "nproc", "ray", "restarts", "parallel", "accumulate", "recompute", "tensorboard"),
+    *("wandb", "seed"),
+)
 """Options of world and video alone."""
 OF_VIDEO = ("patch", "full", "begin", "few_steps")
 """Options of video alone."""
 
 
+ABOUT = {
+    "world": (
+        "A world that is played: trained on recordings of an environment, pictures with the actions taken in them.",
+        "kinema record MiniGrid-Empty-8x8-v0 -o out/empty\n"
+        "  kinema train world --data out/empty --minutes 30 --out out/empty-run\n"
+        "  kinema play out/empty-run",
+    ),
+    "video": (
+        "A model that films what captioned clips show: trained on a folder of videos with a text beside each.",
+        "kinema curate holiday/ out/clips\n"
+        "  kinema train video --data out/clips --minutes 60 --out out/holiday\n"
+        "  kinema generate 'waves on a beach' --model out/holiday/film -o waves.mp4",
+    ),
+}
+"""What `kinema train RECIPE --help` says of the recipes that learn from data, and an example."""
+REPEATED = "may be repeated, for one model of all, with weights as in DIR=2"
+WORDING = {
+    ("world", "data"): f"a dataset of kinema record or LeRobot; {REPEATED}",
+    ("video", "data"): f"a folder of videos with texts, WebDataset shards or a LeRobot dataset; {REPEATED}",
+    ("world", "resume"): "go on with the run in this folder, which knows its --data",
+    ("video", "resume"): "go on with the run in this folder, with the same --data",
+    ("world", "minutes"): "time budget above 0, the training of the autoencoder included (default: 60)",
+    ("video", "minutes"): "time budget above 0, besides the minutes in which clips are encoded, once (default: 60)",
+    ("world", "steps"): "length of the run in steps, 1 or more",
+    ("video", "steps"): "length of the run in steps, 1 or more",
+    (
+        "world",
+        "size",
+    ): "of the network, XXS, XS, S, B, L or XL: 3.6, 6.3, 26, 102, 348 or 1027 million parameters, more with tasks or"
+    " numbers (default: XXS)",
+    (
+        "video",
+        "size",
+    ): "of the network, XXS, XS, S, B, L or XL: 5.5, 9.3, 37.5, 142, 484 or 1423 million parameters (default: XS)",
+    ("world", "batch"): "rows of a batch, all processes together (default: 6)",
+    ("video", "batch"): "rows of a batch, all processes together (default: 8)",
+}
+"""Help of an option for one recipe, where it differs from that for all."""
+
+
 class HelpWithRecipes(argparse.Action):
-    """Prints the help with a list of all recipes. They are imported only then, which takes seconds."""
+    """Prints the help with a list of all recipes; after the name of one, its own: what it is, its options, an example. Recipes are
+    imported only then, which takes seconds."""
 
     def __init__(self, option_strings: Sequence[str], dest: str, help: str | None = None) -> None:
         super().__init__(option_strings, dest=argparse.SUPPRESS, default=argparse.SUPPRESS, nargs=0, help=help)
@@ -140,10 +204,34 @@ class HelpWithRecipes(argparse.Action):
     ) -> None:
         from kinema.training.recipes import RECIPES
 
-        about = {name: " ".join((make.__doc__ or "").split()).split(". ")[0].rstrip(".") for name, make in RECIPES.items()}
-        parser.epilog = "recipes:\n" + "\n".join(f"  {name:18} {text}" for name, text in about.items())
+        made = {name: " ".join((make.__doc__ or "").split()) for name, make in RECIPES.items()}
+        recipe = getattr(namespace, "recipe", None)
+        if recipe in ABOUT or recipe in made:
+            described, example = ABOUT.get(recipe) or (made[recipe], f"kinema train {recipe} --minutes 60")
+            _show_options_of(parser, recipe)
+            parser.description, parser.epilog = described, f"example:\n  {example}"
+        else:
+            listed = ((name, text.split(". ")[0].rstrip(".")) for name, text in made.items())
+            parser.epilog = "recipes:\n" + "\n".join(
+                f"  {name:18} {text}" for name, text in (*((name, text) for name, (text, _) in ABOUT.items()), *listed)
+            )
         parser.print_help()
         parser.exit()
+
+
+def _show_options_of(parser: argparse.ArgumentParser, recipe: str) -> None:
+    """Hide what one recipe does not take. "for NAME and NAME: " before the help of an option says which do; without it all do."""
+    parser.prog = f"{parser.prog} {recipe}"
+    for action in parser._actions:
+        named = re.match(r"for ((?:\w+ and )*\w+): ", action.help or "")
+        if (recipe, action.dest) in WORDING:
+            action.help = WORDING[recipe, action.dest]
+        elif action.dest == "recipe" or (named is not None and recipe not in named[1].split(" and ")):
+            action.help = argparse.SUPPRESS
+        elif named is not None and action.help is not None:
+            action.help = action.help[named.end() :]
+        if action.dest == "out" and action.help is not None:
+            action.help = action.help.replace("RECIPE", recipe)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -153,16 +241,17 @@ def run(arguments: argparse.Namespace) -> int:
     for name in OF_VIDEO:
         if getattr(arguments, name) not in (None, False) and arguments.recipe != "video":
             raise InputError(f"--{name.replace('_', '-')} goes with the recipe video, not with {arguments.recipe}")
+    if arguments.camera is not None and arguments.recipe != "world":
+        raise InputError(f"--camera goes with the recipe world, not with {arguments.recipe}")
     if arguments.recipe in ("world", "video"):
         return _run_ranks(arguments)
     for name in TOGETHER:
-        if getattr(arguments, name) not in (None, False):
+        value = getattr(arguments, name)
+        if value is not None and value is not False:
             raise InputError(f"--{name.replace('_', '-')} goes with the recipe world or video, not with {arguments.recipe}")
-    if arguments.camera is not None:
-        raise InputError(f"--camera goes with the recipe world, not with {arguments.recipe}")
     if arguments.data is not None:
         raise InputError(f"--data goes with the recipe world or video, not with {arguments.recipe}")
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    _log(logging.INFO)
     device, line = str(resolve_device(arguments.device)), Line()
     folder = train(
         arguments.recipe,
@@ -178,6 +267,11 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _log(level: int) -> None:
+    """Print what is logged as lines of their own, also where `Line` has written one that is rewritten."""
+    logging.basicConfig(level=level, format="\r\033[K%(message)s" if sys.stderr.isatty() else "%(message)s")
+
+
 def _out(arguments: argparse.Namespace) -> Path:
     out: Path = arguments.resume or arguments.out or Path("out") / f"train-{arguments.recipe}"
     return out
@@ -186,15 +280,22 @@ def _out(arguments: argparse.Namespace) -> Path:
 def _run_ranks(arguments: argparse.Namespace) -> int:
     """Train a world or a model that films: in this process, in several that it starts, or as one of several."""
     from kinema.devices import resolve_device
+    from kinema.training.board import check_boards
     from kinema.training.launch import LOST_PEER, launch_ranks, launched_here
     from kinema.training.parallel import LostPeerError
 
     _find_data(arguments)
+    check_boards(arguments.tensorboard, arguments.wandb)
+    if arguments.restarts is not None and (arguments.restarts < 0 or ((arguments.nproc or 1) < 2 and arguments.ray is None)):
+        raise InputError(f"--restarts {arguments.restarts}: expected 0 or more, with --nproc 2 or more, or with --ray")
     if arguments.ray is not None:
         return _run_on_ray(arguments)
     device = resolve_device(arguments.device)
     if arguments.nproc is not None and arguments.nproc > 1:
-        return launch_ranks(arguments.nproc, _command(arguments), _out(arguments) / "ranks")
+        _log(logging.WARNING)
+        logs = _out(arguments) / "ranks"
+        again = partial(_command_again, arguments)
+        return launch_ranks(arguments.nproc, _command(arguments), logs, restarts=arguments.restarts or 0, again=again)
     try:
         _run_rank(arguments, str(device))
     except LostPeerError as error:
@@ -232,7 +333,7 @@ def _run_rank(arguments: argparse.Namespace, device: str) -> None:
     from kinema.training.parallel import join_ranks
 
     with join_ranks(device) as (ranks, mine):
-        logging.basicConfig(level=logging.INFO if ranks.first else logging.WARNING, format="%(message)s")
+        _log(logging.INFO if ranks.first else logging.WARNING)
         line = Line()
         text = (_world if arguments.recipe == "world" else _video)(arguments, ranks, mine, line)
         if ranks.first:
@@ -241,7 +342,7 @@ def _run_rank(arguments: argparse.Namespace, device: str) -> None:
 
 def _run_on_ray(arguments: argparse.Namespace) -> int:
     """Train in processes of a Ray cluster."""
-    from kinema.training.ray_ranks import launch_ray_ranks
+    from kinema.training.ray_ranks import RESTARTS, launch_ray_ranks
     from kinema.training.sharded_checkpoint import holds_run
 
     out = _out(arguments)
@@ -249,20 +350,30 @@ def _run_on_ray(arguments: argparse.Namespace) -> int:
         raise InputError("--ray N starts all processes of a run; leave out --nproc and torchrun")
     if arguments.resume is None and holds_run(out):
         raise InputError(f"{out} holds a run already; go on with --resume {out}, or name another --out")
-    launch_ray_ranks(arguments.ray, partial(_run_rank, arguments), arguments.device, out)
+    restarts = RESTARTS if arguments.restarts is None else arguments.restarts
+    launch_ray_ranks(arguments.ray, partial(_run_rank, arguments), arguments.device, out, restarts)
     return 0
 
 
 def _command(arguments: argparse.Namespace) -> list[str]:
-    """The words of the same command without --nproc."""
+    """The words of the same command for one of its processes."""
     words = ["train", arguments.recipe]
     for name, value in vars(arguments).items():
-        if value is None or value is False or name in ("command", "recipe", "run", "nproc"):
+        if value is None or value is False or name in ("command", "recipe", "run", "nproc", "restarts"):
             continue
         for one in value if isinstance(value, list) else [value]:
             option = f"--{name.replace('_', '-')}"
             words += [option] if one is True else [option, str(one)]
     return words
+
+
+def _command_again(arguments: argparse.Namespace) -> list[str]:
+    """The same once a process has died: the run goes on from its last checkpoint, or begins anew where there is none yet."""
+    from kinema.training.sharded_checkpoint import holds_run
+
+    out = _out(arguments)
+    again = {"resume": out, "begin": None, "few_steps": False}
+    return _command(argparse.Namespace(**{**vars(arguments), **again}) if holds_run(out) else arguments)
 
 
 def _common(arguments: argparse.Namespace, ranks: Ranks, device: str, line: Line) -> dict[str, Any]:
@@ -281,6 +392,7 @@ def _common(arguments: argparse.Namespace, ranks: Ranks, device: str, line: Line
         "show": line.write if ranks.first else None,
         "ranks": ranks,
         "tensorboard": arguments.tensorboard,
+        "wandb": arguments.wandb,
     }
 
 
@@ -327,8 +439,6 @@ def _video(arguments: argparse.Namespace, ranks: Ranks, device: str, line: Line)
     for name in ("size", "patch", "full"):
         if arguments.begin is not None and getattr(arguments, name) not in (None, False):
             raise InputError(f"--{name} does not go with --begin, whose model has one")
-    if arguments.camera is not None:
-        raise InputError("--camera goes with the recipe world, not with video")
     own = {name: getattr(arguments, name) for name in ("patch", "begin")}
     given = _settings(arguments) | {name: value for name, value in own.items() if value is not None}
     given |= {"full": True} if arguments.full else {}

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import logging
 import math
-import os
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -21,9 +20,9 @@ from kinema.inference.canvas_io import check_seed
 from kinema.models.dit import DiT, DiTConfig, DiTInput
 from kinema.models.dit_model import DiTModel, DiTModelConfig
 from kinema.training import checkpoint
-from kinema.training.caches import cache_folder
 from kinema.training.compiling import can_compile
 from kinema.training.flops import Speed, dit_flops, dit_tokens
+from kinema.training.forecast import StepTimes, about, done_at, forecast_lines, forecast_run
 from kinema.training.loop import TrainingLoop
 from kinema.training.optimizer import Optimizer, WeightAverage
 from kinema.training.parallel import (
@@ -116,6 +115,15 @@ class Lesson(Protocol):
         the recipe's seed and the step alone, and the mean of the losses of its equal shares is the loss of the whole."""
         ...
 
+    @property
+    def targets(self) -> int:
+        """Frames that a step asks for."""
+        ...
+
+    def effort(self, step: int, done: float) -> float:
+        """About how long this step takes, in plain steps."""
+        ...
+
 
 class DiTTrainer(TrainingLoop):
     """One run in one folder, until the minutes are spent or the steps are taken, whichever is first; killed at any moment, it
@@ -154,6 +162,10 @@ class DiTTrainer(TrainingLoop):
         """Figures on what is held out, taken every `held_out_every_s`; all ranks call it."""
         self.board: Callable[[int, dict[str, float]], None] | None = None
         """Gets the figures of each step."""
+        self.compared: tuple[str, str] = "", ""
+        """Kind of run and what it learns from, by which a forecast finds measured runs (`forecast_lines`)."""
+        self.forecast = ""
+        """What the first steps said of the whole run."""
         self._measured_s, self._speed = 0.0, Speed(self.device, self.dtype)
         self._passes: list[tuple[float, int]] = []
         """FLOPs and tokens of the forward passes of this part of a step."""
@@ -164,7 +176,6 @@ class DiTTrainer(TrainingLoop):
         if recipe.recompute:
             recompute_blocks(self.model)
         if recipe.compile and can_compile(self.device.type):
-            os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(cache_folder() / "compiled"))
             for block in self.model.blocks:
                 block.compile(dynamic=False)
         if self.sharded:
@@ -239,27 +250,56 @@ class DiTTrainer(TrainingLoop):
 
     def agree(self) -> None:
         self.elapsed_s, self.stopping = self.ranks.agree(self.elapsed_s, self.stopping)
-        if self.measure is not None and self.elapsed_s - self._measured_s >= self.recipe.held_out_every_s:
-            figures, self._measured_s = self.measure(self.averaged_network(), self.device), self.elapsed_s
-            log.info("step %d  %s", self.step, "  ".join(f"{name} {value:.4f}" for name, value in figures.items()))
-            if self.board is not None:
-                self.board(self.step, figures)
+        if self.elapsed_s - self._measured_s >= self.recipe.held_out_every_s:
+            self.take_figures()
+
+    def take_figures(self) -> dict[str, float]:
+        """Figures on what is held out, logged; {} where nothing is. All ranks call it."""
+        if self.measure is None:
+            return {}
+        figures, self._measured_s = self.measure(self.averaged_network(), self.device), self.elapsed_s
+        log.info("step %d  %s", self.step, "  ".join(f"{name} {value:.4f}" for name, value in figures.items()))
+        if self.board is not None:
+            self.board(self.step, figures)
+        return figures
 
     def run(self, show: Callable[[str], None] | None = None) -> None:
-        """Until the run is done or Ctrl-C, which saves. `show` gets a line after each step."""
+        """Until the run is done or Ctrl-C, which saves. `show` gets a line after each step. Once some steps are timed, a forecast
+        of the whole run is logged, with a warning where it is too short."""
+        times, of, before = StepTimes(), "", (self.elapsed_s, self.done)
 
         def after_step() -> None:
+            nonlocal of, before
+            if not of:
+                times.add(self.elapsed_s - before[0], self.lesson.effort(self.step - 1, before[1]))
+                of, before = self._foresee(times.step_s()), (self.elapsed_s, self.done)
             if show is not None:
                 line = "  ".join(f"{name} {value:.4f}" for name, value in self.running.items())
                 mfu = f"MFU {100 * self._speed.mfu:.0f}%"
-                show(f"step {self.step}  {line}  {mfu}  {self.elapsed_s / 60:.1f} min, {self.eta_s / 60:.1f} left")
+                show(f"step {self.step}{of}  {line}  {mfu}  {self.elapsed_s / 60:.1f} min, {self.eta_s / 60:.1f} left")
 
         self._measured_s = self.elapsed_s
         self.loop(after_step, self.save, self.recipe.save_every_s)
         self.checkpoints.finish()
 
+    def _foresee(self, step_s: float | None) -> str:
+        """Log a forecast by the seconds of a plain step; how many steps it says, in words, "" where there are no seconds yet."""
+        if step_s is None:
+            return ""
+        ahead = forecast_run(
+            step_s, step=self.step, elapsed_s=self.elapsed_s, steps=self.steps, minutes=self.minutes,
+            effort=self.lesson.effort, targets=self.lesson.targets,
+        )  # fmt: skip
+        text, warning = forecast_lines(ahead, *self.compared)
+        self.forecast = text if warning is None else f"{text}. {warning[0].upper()}{warning[1:]}"
+        if self.ranks.first:
+            log.info("forecast: %s; done at %s", text, done_at(ahead.left_s))
+            if warning is not None:
+                log.warning("warning: %s", warning)
+        return f" of about {about(ahead.steps)}"
+
     def save(self) -> None:
-        about = {
+        state = {
             **self.state(),
             "config": json.loads(json.dumps(self.config.to_dict())),
             "recipe": asdict(self.recipe),
@@ -268,12 +308,13 @@ class DiTTrainer(TrainingLoop):
             "codec_s": self.autoencoder_s,
             "data": self.data,
             "speed": self._speed.figures(),
+            "forecast": self.forecast,
         }
         if self.ranks.size > 1:
-            self.checkpoints.save(about, self._tensors())
+            self.checkpoints.save(state, self._tensors())
             return
         whole = {"model": self.model.state_dict(), "optimizer": self.optimizer.state_dict()}
-        checkpoint.save_checkpoint(self.out, about | whole)
+        checkpoint.save_checkpoint(self.out, state | whole)
         drop_sharded(self.out)
 
     def _tensors(self) -> dict[str, Tensor]:
@@ -310,6 +351,7 @@ class DiTTrainer(TrainingLoop):
                 self.optimizer.load_state_dict(state["optimizer"], state["step"])
             self.go_on(state)
             self.autoencoder_s = float(state.get("codec_s", 0.0))
+            self.forecast = str(state.get("forecast", ""))
 
     def finished(self, autoencoder: VideoAutoencoder) -> DiTModel:
         """The averaged weights as a model; all ranks call it."""

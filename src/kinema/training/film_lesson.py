@@ -215,6 +215,15 @@ class ClipsLesson:
     def __init__(self, clips: ClipSet, recipe: FilmRecipe) -> None:
         self.clips, self.recipe = clips, recipe
 
+    @property
+    def targets(self) -> int:
+        """Frames that a step asks for."""
+        return self.recipe.batch * self.recipe.frames
+
+    def effort(self, step: int, done: float) -> float:
+        """A step of pictures takes about as long as one of clips: it has as many frames."""
+        return 1.0
+
     def losses(
         self, network: Estimator, step: int, done: float, device: torch.device, share: Share = WHOLE
     ) -> dict[str, Tensor]:

@@ -28,9 +28,10 @@ from kinema.models.hub import find, is_dit_folder, read_config, read_weights, sa
 from kinema.text import TextEncoder
 from kinema.text.folder_encoder import encoder_entries, open_text_encoder
 from kinema.training import checkpoint
-from kinema.training.board import open_board
+from kinema.training.board import Boards, check_boards
 from kinema.training.dit_trainer import DiTTrainer, Estimator, recipe_of_run
 from kinema.training.film_lesson import ClipsLesson, FilmRecipe
+from kinema.training.forecast import film_kind
 from kinema.training.length import check_minutes, check_steps, worth_compiling
 from kinema.training.parallel import ALONE, Ranks
 from kinema.training.sharded_checkpoint import holds_run, load_run
@@ -101,6 +102,7 @@ def train_video(
     show: Callable[[str], None] | None = None,
     ranks: Ranks = ALONE,
     tensorboard: Path | None = None,
+    wandb: str | None = None,
 ) -> Path:
     """Train a model that films on captioned clips; returns the folder of the finished model, `out`/film.
 
@@ -108,9 +110,10 @@ def train_video(
     weights, of which each step takes one by weight. minutes: of the training, besides those in which clips are encoded, once. With
     neither minutes nor steps, an hour, or what a resumed run was given. resume: go on with the run in `out`, by its recipe unless
     another is given. A recipe that begins with a model (`FilmRecipe.begin`) takes over its network. ranks: the processes that train
-    together, all of which call this. tensorboard: folder for the figures of each step.
+    together, all of which call this. tensorboard: folder for the figures of each step; wandb: project at Weights & Biases for them.
 
-    InputError: a model to begin with that does not film, a batch that the ranks cannot share, a length that is none, clips that
+    InputError: a package for figures that is not installed, a model to begin with that does not film, a batch that the ranks cannot
+    share, a length that is none, clips that
     cannot be used or are not those that the run began with, a checkpoint of another run, or another run that is writing to `out`.
     OutputError: `out` cannot be written to.
     """
@@ -119,6 +122,7 @@ def train_video(
     wish = replace(wish, text_encoder=absolute_folder(wish.text_encoder))
     check_minutes(minutes)
     check_steps(steps)
+    check_boards(tensorboard, wandb)
     ranks.share(wish.accumulate).rows(wish.batch)
     if resume and not holds_run(out):
         checkpoint.check_exists(out)
@@ -128,7 +132,7 @@ def train_video(
     ranks.wait()
     lock = locked(out) if ranks.first else nullcontext()
     with lock, torch.inference_mode(False), torch.enable_grad(), float32_default():
-        return _train(learned, wish, out, minutes, steps, resume, device, show, ranks, tensorboard)
+        return _train(learned, wish, out, minutes, steps, resume, device, show, ranks, tensorboard, wandb)
 
 
 def _train(
@@ -142,6 +146,7 @@ def _train(
     show: Callable[[str], None] | None,
     ranks: Ranks,
     tensorboard: Path | None,
+    wandb: str | None,
 ) -> Path:
     state = load_run(out) if resume else None
     identity: dict[str, object] = {"clips": learned[0][0].identity()}
@@ -182,12 +187,16 @@ def _train(
     if state is None and wish.begin:
         trainer.begin(read_weights(_folder_of(wish.begin)))
     trainer.measure = held_out
-    trainer.board = open_board(tensorboard) if tensorboard is not None and ranks.first else None
+    trainer.compared = film_kind(wish.size, wish.patch, wish.short_side), ""
+    boards = Boards(out, tensorboard=tensorboard, wandb=wandb, about=asdict(wish)) if ranks.first else None
+    trainer.board = boards
     before = held_out(trainer.averaged_network(), trainer.device)
     if state is not None:
         trainer.load(state)
     trainer.run(show)
-    after = held_out(trainer.averaged_network(), trainer.device)
+    after = trainer.take_figures()
+    if boards is not None:
+        boards.close()
     return finish(trainer, _paths(learned), cache, wish, autoencoder, text, before, after)
 
 
@@ -196,8 +205,7 @@ def held_out_figures(
 ) -> dict[str, float]:
     """`ClipsLesson.held_out_loss` of all ranks, which all call it, by the names that cards have: held_out_0.25 and on."""
     mine = lesson.held_out_loss(network, device, share=ranks.share())
-    every = ranks.mean(torch.tensor(list(mine.values()), dtype=torch.float64)).tolist()
-    return {f"held_out_{level:g}": value for level, value in zip(mine, every, strict=True)}
+    return ranks.mean_figures({f"held_out_{level:g}": value for level, value in mine.items()})
 
 
 def _frames(learned: WeightedClips, caches: Sequence[LatentCache], wished: int) -> int:
@@ -239,7 +247,7 @@ def finish(
     trained = {
         "recipe": "video", "data": data, "clips": len(cache.names), "steps": trainer.step,
         "minutes": round(trainer.elapsed_s / 60, 1), "date": date.today().isoformat(), "settings": asdict(wish),
-        "figures": {name: round(value, 4) for name, value in figures.items()},
+        "figures": {name: round(value, 4) for name, value in figures.items()}, "forecast": trainer.forecast,
     }  # fmt: skip
     done = replace(config, trained=trained)
     save(folder, done, weights, film_card(done, figures))
@@ -275,6 +283,7 @@ def film_card(config: DiTModelConfig, figures: dict[str, float]) -> str:
         f"Films what {film.get('clips')} captioned clips show, at {config.width}x{config.height}, {config.fps:g} frames a second,"
         f" {config.frames} at once. Made by `kinema train video` in {trained['minutes']} minutes ({trained['steps']} steps).",
         "",
+        *([f"Forecast after its first steps: {forecast}.", ""] if (forecast := trained.get("forecast")) else []),
         "Squared error of the latents of held-out clips by noise level; 1 is that of the mean of all latents:",
         "",
         "| level | untrained | trained |",

@@ -1,4 +1,4 @@
-"""Starts the ranks of a run on this machine, watches them, and ends all of them once one has ended badly."""
+"""Starts the ranks of a run on this machine, watches them, and ends all of them once one has ended badly, or starts them anew."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ import os
 import signal
 import sys
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from torch.distributed.elastic.multiprocessing.api import DefaultLogsSpecs, SignalException, Std
@@ -16,8 +17,12 @@ from torch.distributed.launcher.api import LaunchConfig, launch_agent
 
 from kinema.errors import EngineError, excerpt
 
+log = logging.getLogger(__name__)
+
 LOST_PEER = 75
 """Exit status of a rank that ends because another one has."""
+REPORTED = (2, 130)
+"""Exit statuses of the command after an error that it has printed, and after Ctrl-C: they would come again."""
 RUN_ID = "kinema-"
 """How the names of runs begin that `launch_ranks` has started."""
 
@@ -27,14 +32,45 @@ def launched_here() -> bool:
     return os.environ.get("TORCHELASTIC_RUN_ID", "").startswith(RUN_ID)
 
 
-def launch_ranks(count: int, command: Sequence[str], logs: Path) -> int:
+def launch_ranks(
+    count: int, command: Sequence[str], logs: Path, *, restarts: int = 0, again: Callable[[], Sequence[str]] | None = None
+) -> int:
     """Run `kinema COMMAND` in so many processes that find each other.
 
-    command: words after `kinema`. logs: folder for what ranks other than the first print.
-    Returns the exit status of the first rank, which prints its own errors. EngineError: another rank has ended badly.
+    command: words after `kinema`. logs: folder for what ranks other than the first print. restarts: how often all ranks start anew
+    after one of them has died; an error that it reports itself would come again, and ends the run. again: gives the words with
+    which they do, where these differ.
+
+    Returns the exit status of the first rank, which prints its own errors. EngineError: another rank has ended badly, or one has
+    died more than `restarts` times.
     """
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // count)))
     logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)
+    for restart in range(1, restarts + 2):
+        ended = _launch_once(count, command, logs)
+        if ended is None:
+            return 0
+        if restart > restarts or not ended.died:
+            if ended.status is not None:
+                return ended.status
+            raise EngineError(f"{ended.reason}; go on from the last checkpoint with --resume", "engine_crashed")
+        log.warning("%s; all ranks start anew from the last checkpoint (%d of %d)", ended.reason, restart, restarts)
+        command = again() if again is not None else command
+    raise AssertionError("the last round returns or raises")
+
+
+@dataclass(frozen=True)
+class _Ended:
+    """How ranks ended badly. died: a rank was ended from outside, or by an error that it did not report in one line. status: of
+    the first rank, where it has printed why itself."""
+
+    reason: str
+    died: bool
+    status: int | None
+
+
+def _launch_once(count: int, command: Sequence[str], logs: Path) -> _Ended | None:
+    """Run the ranks once; None where all end well."""
     config = LaunchConfig(
         min_nodes=1,
         max_nodes=1,
@@ -54,14 +90,14 @@ def launch_ranks(count: int, command: Sequence[str], logs: Path) -> int:
             rank: failure for rank, failure in error.failures.items() if failure.exitcode not in (LOST_PEER, -signal.SIGTERM)
         }
         rank, failure = min((caused or error.failures).items())
+        died = failure.exitcode not in REPORTED
         if failure.exitcode < 0:
-            reason = f"was ended by {signal.Signals(-failure.exitcode).name}"
-        elif rank == 0:
-            return int(failure.exitcode)
-        else:
-            reason = f"ended with status {failure.exitcode}: {_last_line(logs, config.run_id, rank)}"
-        raise EngineError(f"rank {rank} {reason}; go on from the last checkpoint with --resume", "engine_crashed") from None
-    return 0
+            return _Ended(f"rank {rank} was ended by {signal.Signals(-failure.exitcode).name}", died, None)
+        if rank == 0:
+            return _Ended(f"rank 0 ended with status {failure.exitcode}", died, int(failure.exitcode))
+        last = _last_line(logs, config.run_id, rank)
+        return _Ended(f"rank {rank} ended with status {failure.exitcode}: {last}", died, None)
+    return None
 
 
 def _last_line(logs: Path, run_id: str, rank: int) -> str:

@@ -7,8 +7,9 @@ there are. Models know nothing of this. Ranks are started by torchrun, by `kinem
 from __future__ import annotations
 
 import os
+import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import timedelta
@@ -18,6 +19,7 @@ from typing import TypeVar
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
+from torch.distributed import TCPStore  # type: ignore[attr-defined]  # it is public, and its stub does not say so
 from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
 from torch.distributed.fsdp import FSDPModule, MixedPrecisionPolicy, fully_shard
 from torch.distributed.tensor import DTensor, distribute_tensor
@@ -85,6 +87,11 @@ class Ranks:
             with together():
                 dist.all_reduce(values, group=self.control)
         return values / self.size
+
+    def mean_figures(self, figures: Mapping[str, float]) -> dict[str, float]:
+        """The mean over ranks of figures of the same names."""
+        every = self.mean(torch.tensor(list(figures.values()), dtype=torch.float64)).tolist()
+        return dict(zip(figures, every, strict=True))
 
     def agree(self, elapsed_s: float, stopping: bool) -> tuple[float, bool]:
         """The first rank's clock, and whether any rank is asked to stop."""
@@ -170,13 +177,46 @@ def join_ranks(device: str | torch.device) -> Iterator[tuple[Ranks, str]]:
     mine = torch.device("cuda", torch.cuda.current_device()) if kind == "cuda" else torch.device("cpu")
     with together():
         if not joined:
-            dist.init_process_group("cpu:gloo,cuda:nccl" if kind == "cuda" else "gloo")
+            backend, rank = "cpu:gloo,cuda:nccl" if kind == "cuda" else "gloo", int(os.environ["RANK"])
+            dist.init_process_group(backend, store=_meeting_place(rank, size), rank=rank, world_size=size)
         control, saving = (dist.new_group(backend="gloo", timeout=PATIENCE) for _ in range(2))
     try:
         yield Ranks(rank=dist.get_rank(), size=size, per_machine=local_size, control=control, saving=saving), str(mine)
     finally:
         for group in (control, saving) if joined else (None,):
             dist.destroy_process_group(group)
+
+
+MEETING, MEETING_S = "kinema/meeting-port", 1800.0
+"""Where torchrun's ranks find the port of the first one's store, and for how long they look."""
+
+
+def _meeting_place(rank: int, size: int) -> TCPStore | None:
+    """The store by which torchrun's ranks of one start find each other, which the first one opens; None where there is no torchrun,
+    and torch opens one.
+
+    torchrun's own store outlives ranks, so those that start anew would read there what the ones before them wrote, and wait for
+    each other without end (pytorch/pytorch issue 135712). There they look for the first rank's port alone. One of an earlier
+    start does not answer, since its rank has ended, and is read again."""
+    if os.environ.get("TORCHELASTIC_USE_AGENT_STORE") != "True":
+        return None
+    host, patience = os.environ["MASTER_ADDR"], timedelta(seconds=MEETING_S)
+    shared = TCPStore(host, int(os.environ["MASTER_PORT"]), size, False, patience)
+    if rank == 0:
+        own = TCPStore(host, 0, size, True, patience, wait_for_workers=False)
+        shared.set(MEETING, str(own.port))
+        return own
+    until = time.monotonic() + MEETING_S
+    while True:
+        try:
+            store = TCPStore(host, int(shared.get(MEETING)), size, False, timedelta(seconds=3), wait_for_workers=False)
+        except RuntimeError:
+            if time.monotonic() > until:
+                raise
+            time.sleep(0.2)
+        else:
+            store.set_timeout(patience)
+            return store
 
 
 def recompute_blocks(model: nn.Module) -> None:

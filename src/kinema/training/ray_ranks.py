@@ -14,16 +14,18 @@ from kinema.training.parallel import LostPeerError
 log = logging.getLogger(__name__)
 
 RESTARTS = 3
-"""How often a run starts anew after ranks have died; machines that the cluster takes back do not count."""
+"""How often a run starts anew after ranks have died, unless a run says otherwise; machines that the cluster takes back do not
+count."""
 
 
-def launch_ray_ranks(count: int, work: Callable[[str], None], device: str, out: Path) -> None:
+def launch_ray_ranks(count: int, work: Callable[[str], None], device: str, out: Path, restarts: int = RESTARTS) -> None:
     """Call `work` with the device in so many processes of a Ray cluster, which are ranks (`join_ranks`): one a GPU, or one a core.
 
     device: "auto" takes GPUs where the cluster has enough of them. out: folder of the run, on storage that all machines share.
+    restarts: how often the run starts anew after ranks have died.
 
     InputError: count is below 1. KinemaError: the one that a rank has raised, unless it is of a lost rank. EngineError: ranks died
-    more than `RESTARTS` times.
+    more than `restarts` times.
     """
     if count < 1:
         raise InputError(f"{count} ranks: expected 1 or more")
@@ -56,7 +58,7 @@ def launch_ray_ranks(count: int, work: Callable[[str], None], device: str, out: 
             run_config=train.RunConfig(
                 name="ray",
                 storage_path=str(out.absolute() / "ranks"),
-                failure_config=train.FailureConfig(max_failures=RESTARTS),
+                failure_config=train.FailureConfig(max_failures=restarts),
                 callbacks=[EndAtError()],
                 logging_config=train.LoggingConfig(log_level="CRITICAL"),
             ),

@@ -35,8 +35,9 @@ from kinema.models.hub import save, weights_folder
 from kinema.text.folder_encoder import encoder_entries, open_text_encoder
 from kinema.training import checkpoint
 from kinema.training.autoencoder.fine_tune import fine_tune
-from kinema.training.board import open_board
-from kinema.training.dit_trainer import DiTTrainer, recipe_of_run
+from kinema.training.board import Boards, check_boards
+from kinema.training.dit_trainer import DiTTrainer, Estimator, recipe_of_run
+from kinema.training.forecast import world_kind
 from kinema.training.length import check_minutes, check_steps, worth_compiling
 from kinema.training.parallel import ALONE, Ranks
 from kinema.training.recordings import SHORTEST, Among, Recordings, RecordingsLesson, WorldRecipe, held_back, usable
@@ -239,6 +240,7 @@ def train_world(
     show: Callable[[str], None] | None = None,
     ranks: Ranks = ALONE,
     tensorboard: Path | None = None,
+    wandb: str | None = None,
 ) -> Path:
     """Train a world model of a dataset; returns the folder of the finished model, `out`/world.
 
@@ -248,11 +250,12 @@ def train_world(
     minutes: of the autoencoder's and the world's training together. steps: of the world's; the autoencoder takes as many
     besides as give it the recipe's share of all. With both, whichever is first ends each. With neither, an hour, or what a
     resumed run was given. resume: go on from whichever stage the run in `out` has reached. camera: of a dataset with several.
-    ranks: the processes that train together, all of which call this. tensorboard: folder for the figures of each step.
+    ranks: the processes that train together, all of which call this. tensorboard: folder for the figures of each step; wandb:
+    project at Weights & Biases for them.
 
-    InputError: a batch that the ranks cannot share, a length that is none, a dataset that cannot be used or is not the one that the
-    run began with, a checkpoint that is of another world or cannot be read, or another run that is writing to `out`. OutputError:
-    `out` cannot be written to.
+    InputError: a package for figures that is not installed, a batch that the ranks cannot share, a length that is none, a dataset
+    that cannot be used or is not the one that the run began with, a checkpoint that is of another world or cannot be read, or
+    another run that is writing to `out`. OutputError: `out` cannot be written to.
     """
     out = Path(out)
     wish = recipe or (recipe_of_run(WorldRecipe, out) if resume else WorldRecipe())
@@ -260,6 +263,7 @@ def train_world(
     wish = replace(wish, text_encoder=absolute_folder(wish.text_encoder))
     check_minutes(minutes)
     check_steps(steps)
+    check_boards(tensorboard, wandb)
     ranks.share(wish.accumulate).rows(wish.batch)
     minutes, steps = None if minutes is None else float(minutes), None if steps is None else int(steps)
     learned = [(_opened(folder, camera), weight) for folder, weight in weighted_folders(data)]
@@ -271,7 +275,7 @@ def train_world(
     ranks.wait()
     lock = locked(out) if ranks.first else nullcontext()
     with lock, torch.inference_mode(False), torch.enable_grad(), float32_default():
-        return _train(learned, camera, wish, out, minutes, steps, resume, device, show, ranks, tensorboard)
+        return _train(learned, camera, wish, out, minutes, steps, resume, device, show, ranks, tensorboard, wandb)
 
 
 def _opened(folder: Path | str, camera: str | None) -> Dataset:
@@ -313,6 +317,7 @@ def _train(
     show: Callable[[str], None] | None,
     ranks: Ranks,
     tensorboard: Path | None,
+    wandb: str | None,
 ) -> Path:
     started = _begun(out) if resume else None
     state = load_run(out) if resume and (started is None or holds_run(out)) else None
@@ -359,21 +364,33 @@ def _train(
     trainer = DiTTrainer(
         wish, configs[0], lesson, out, minutes=left, steps=steps, device=device, data=_identity(learned), ranks=ranks
     )
-    trainer.board = open_board(tensorboard) if tensorboard is not None and ranks.first else None
+    several = len(learned) > 1
+    trainer.compared = world_kind(wish.size, *every[0].size, several), "" if several else word_of(datasets[0])
+    boards = Boards(out, tensorboard=tensorboard, wandb=wandb, about=asdict(wish)) if ranks.first else None
+    trainer.board = boards
     if state is not None:
         trainer.load(state)
     trainer.autoencoder_s += autoencoder_s
+
+    def held_out(network: Estimator, at: torch.device) -> dict[str, float]:
+        return ranks.mean_figures(lesson.held_out_figures(network, at, share=ranks.share()))
+
+    if any(one.num_held_back for one in every):
+        trainer.measure = held_out
+    trainer.take_figures()
     trainer.run(show)
+    errors = trainer.take_figures()
+    if boards is not None:
+        boards.close()
     weights = trainer.averaged_state()
     if len(learned) == 1:
         if ranks.first:
-            _finish(trainer, weights, datasets[0], every[0], configs[0], autoencoder, out / "world").save(
-                out / "rollout.png"
-            )
+            picture = _finish(trainer, weights, datasets[0], every[0], configs[0], autoencoder, out / "world", errors)
+            picture.save(out / "rollout.png")
         return out / "world"
     for dataset, recordings, config in zip(datasets, every, configs, strict=True) if ranks.first else ():
         folder = out / "worlds" / folder_name(dataset.folder)
-        _finish(trainer, weights, dataset, recordings, config, autoencoder, folder).save(folder / "rollout.png")
+        _finish(trainer, weights, dataset, recordings, config, autoencoder, folder, errors).save(folder / "rollout.png")
     return out / "worlds"
 
 
@@ -385,11 +402,14 @@ def _finish(
     config: DiTModelConfig,
     autoencoder: Autoencoder,
     folder: Path,
+    errors: dict[str, float],
 ) -> Image.Image:
-    """Evaluate the world of a recording and write it; returns its contact sheet."""
+    """Evaluate the world of a recording and write it; returns its contact sheet. errors: on the fixed windows that are held out,
+    of all recordings together."""
     wish = trainer.recipe
     model = DiTModel(config, trainer.network_of(weights), autoencoder, device=str(trainer.device))
     figures, picture = evaluate(model, recordings)
+    figures |= errors
     trained = {
         "recipe": "world",
         "data": str(dataset.folder),
@@ -397,6 +417,7 @@ def _finish(
         "minutes": round((trainer.elapsed_s + trainer.autoencoder_s) / 60, 1),
         "date": date.today().isoformat(),
         "figures": {name: round(value, 3) for name, value in figures.items()},
+        "forecast": trainer.forecast,
     }
     done = replace(config, trained=trained)
     if config.autoencoder == AUTOENCODER:

@@ -45,6 +45,9 @@ REWARD_LIMIT = 10.0
 HELD_BACK = 0.1
 """Share of the episodes that training never sees, one at least."""
 MAX_TOKENS = 40
+HELD_OUT_WORLD_LEVELS = (0.5, 1.0)
+"""At which held-out errors are measured; a rollout asks at the last one, 1."""
+HELD_OUT_BATCHES = 4
 VECTOR_WEIGHTS = {"reward": 1.0, "terminated": 1.0, "sensors": 0.3}
 
 
@@ -312,14 +315,21 @@ class WorldBatch:
 
 
 def draw_world_batch(
-    recordings: Recordings, recipe: WorldRecipe, step: int, device: torch.device, share: Share = WHOLE
+    recordings: Recordings,
+    recipe: WorldRecipe,
+    step: int,
+    device: torch.device,
+    share: Share = WHOLE,
+    *,
+    held_back: bool = False,
 ) -> WorldBatch:
-    """A share of the batch of one step, a function of (seed, step) alone."""
+    """A share of the batch of one step, a function of (seed, step) alone. held_back: of windows that training never sees, with a
+    past as it was recorded, and nothing but what follows asked for."""
     rows = share.rows(recipe.batch)
     rng = np.random.default_rng((recipe.seed, step))
     generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
     b, t = recipe.batch, recipe.frames
-    places = recordings.choose_windows(rng, b, t)
+    places = recordings.choose_windows(rng, b, t, held_back=held_back)
     tracks = recordings.windows(places, t, recipe.context)
     task = tracks.pop("task")
     if not recordings.sensors:
@@ -328,7 +338,7 @@ def draw_world_batch(
     targets = {name: x[:, k:] for name, x in tracks.items() if name != "action"}
     lives, wanted = torch.ones(b, 1, 1), None
     if recordings.entity_columns and recipe.wanted_share:
-        kind = torch.rand(b, generator=generator)
+        kind = torch.rand(b, generator=generator) if not held_back else torch.full((b,), recipe.wanted_share)
         jumps, hidden = kind < recipe.wanted_share, kind > 1 - recipe.hidden_share
         others = recordings.windows(recordings.elsewhere(rng, places, t), t, 0)
         targets = {name: torch.where(jumps.view(-1, *[1] * (x.dim() - 1)), others[name], x) for name, x in targets.items()}
@@ -336,7 +346,7 @@ def draw_world_batch(
         for name, unknown in (("action", jumps), ("sensors", hidden)):
             tracks[name] = torch.where(unknown[:, None, None], 0.0, tracks[name])
         lives = (~jumps).float()[:, None, None] if not jumps.all() else lives
-    rough = torch.rand(b, 1, 1, 1, 1, generator=generator) * recipe.noise
+    rough = torch.rand(b, 1, 1, 1, 1, generator=generator) * (0.0 if held_back else recipe.noise)
     text = mask = None
     if recordings.text is not None:
         text, mask = recordings.text[0][task][rows].to(device), recordings.text[1][task][rows].to(device)
@@ -399,8 +409,50 @@ class RecordingsLesson:
             return 0
         return min(int(2 ** rng.choice(4, p=(0.6, 0.2, 0.12, 0.08))), self.recipe.own_most)
 
+    @property
+    def targets(self) -> int:
+        """Frames that a step asks for."""
+        return self.recipe.batch * self.recipe.frames
+
+    def effort(self, step: int, done: float) -> float:
+        """About how long a step takes: making a past takes a pass forward each time, a plain step as long as three."""
+        return 1 + self.own_times(step, done) / 3
+
     def losses(
         self, network: Estimator, step: int, done: float, device: torch.device, share: Share = WHOLE
     ) -> dict[str, Tensor]:
         batch = draw_world_batch(self.recordings_of(step), self.recipe, step, device, share)
         return world_losses(network, with_own_frames(network, batch, self.own_times(step, done)))
+
+    def held_out_batches(
+        self, device: torch.device, share: Share = WHOLE, *, count: int = HELD_OUT_BATCHES
+    ) -> list[WorldBatch]:
+        """Shares of batches of windows that training never sees: the same windows and noise whatever the run's seed and its step.
+        Every recording has as many, about `count` in all; one of a single episode has none. Their past is as it was recorded."""
+        batches, recipe = list[WorldBatch](), self.recipe
+        for recordings in self.recordings:
+            if recordings.num_held_back:
+                fixed = replace(recipe, seed=0, frames=min(recipe.frames, recordings.longest(held_back=True)))
+                for number in range(max(1, count // len(self.recordings))):
+                    batches.append(draw_world_batch(recordings, fixed, number, device, share, held_back=True))
+        return batches
+
+    @torch.no_grad()
+    def held_out_figures(
+        self, network: Estimator, device: torch.device, *, share: Share = WHOLE, count: int = HELD_OUT_BATCHES
+    ) -> dict[str, float]:
+        """Errors on `held_out_batches`, by name; the mean of those of all shares is that of the whole. {} where nothing is held
+        back.
+
+        "held_out_LEVEL": squared error of the pictures' change, in units of `spread`, changed cells weighing more, with all frames
+        at one level. "held_out_copying": the same of the last true picture. "held_out_reward" and the like: of other tracks, at
+        level 1."""
+        figures, batches = dict[str, float](), self.held_out_batches(device, share, count=count)
+        for batch in batches:
+            parts = {"copying": squared_error(torch.zeros_like(batch.clean()), batch.clean(), batch.weight)}
+            for level in HELD_OUT_WORLD_LEVELS:
+                losses = world_losses(network, replace(batch, level=torch.full_like(batch.level, level)))
+                parts[f"{level:g}"] = losses.pop("video")
+            for name, value in (parts | losses).items():
+                figures[f"held_out_{name}"] = figures.get(f"held_out_{name}", 0.0) + float(value) / len(batches)
+        return figures

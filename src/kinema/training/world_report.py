@@ -210,6 +210,7 @@ def world_card(config: DiTModelConfig, figures: dict[str, float], total: int) ->
         f" {world['size'][1]}x{world['size'][0]} at {world['fps']:g} a second, in {config.trained['minutes']} minutes"
         f" ({config.trained['steps']} steps).",
         "",
+        *([f"Forecast after its first steps: {forecast}.", ""] if (forecast := config.trained.get("forecast")) else []),
         f"Rewards are those of the environment; in training {world['reward_scale']:g} counts as 1.",
         "",
         "Held-back episodes, stepped with their true actions:",
