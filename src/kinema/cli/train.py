@@ -13,6 +13,7 @@ import os
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,6 +22,7 @@ from kinema.cli.options import add_device, number, positive, seed, whole
 from kinema.errors import InputError
 
 if TYPE_CHECKING:
+    from kinema.training.dit_trainer import R
     from kinema.training.parallel import Ranks
     from kinema.training.sources import Data
 
@@ -39,8 +41,8 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
         "--data",
         action="append",
         metavar="DIR",
-        help="for world: a dataset of kinema record or LeRobot; for video: a folder of videos with texts; may be repeated, for"
-        " one model of all, with weights as in DIR=2",
+        help="for world: a dataset of kinema record or LeRobot; for video: a folder of videos with texts, or such a dataset;"
+        " also an address such as s3://bucket/pong; may be repeated, for one model of all, with weights as in DIR=2",
     )
     parser.add_argument("--out", type=Path, help="folder of the run (default: out/train-RECIPE)")
     parser.add_argument("--minutes", type=number, help="time budget above 0, simulating episodes included")
@@ -54,6 +56,20 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
         "--patch",
         type=whole,
         help="for video: latents along one side of a token; 1 draws small things, at four times the cost of 2 (default: 2)",
+    )
+    parser.add_argument(
+        "--frames", type=whole, help="for video: the most frames of a clip that are learned at once, 2 or more (default: 12)"
+    )
+    parser.add_argument(
+        "--lengths",
+        type=positive,
+        help="for video: among how many lengths clips vary, --frames, a half of it, a quarter, so that short ones are used"
+        " (default: 3)",
+    )
+    parser.add_argument(
+        "--rates",
+        type=positive,
+        help="for video: among how many rates clips vary, their own, a half of it, a third (default: 2)",
     )
     parser.add_argument(
         "--batch", type=positive, help="for world and video: rows of a batch, all processes together (default: 6, 8)"
@@ -91,6 +107,8 @@ NEEDS_DATA = {
 }
 TOGETHER = ("size", "batch", "nproc", "ray", "parallel", "accumulate", "recompute", "tensorboard", "seed")
 """Options of world and video alone."""
+OF_VIDEO = ("patch", "frames", "lengths", "rates")
+"""Options of video alone."""
 
 
 class HelpWithRecipes(argparse.Action):
@@ -118,8 +136,9 @@ def run(arguments: argparse.Namespace) -> int:
     from kinema.devices import resolve_device
     from kinema.training.run import train
 
-    if arguments.patch is not None and arguments.recipe != "video":
-        raise InputError(f"--patch goes with the recipe video, not with {arguments.recipe}")
+    for name in OF_VIDEO:
+        if getattr(arguments, name) is not None and arguments.recipe != "video":
+            raise InputError(f"--{name} goes with the recipe video, not with {arguments.recipe}")
     if arguments.recipe in ("world", "video"):
         return _run_ranks(arguments)
     for name in TOGETHER:
@@ -250,11 +269,17 @@ def _common(arguments: argparse.Namespace, ranks: Ranks, device: str, line: Line
     }
 
 
-def _settings(arguments: argparse.Namespace) -> dict[str, Any]:
-    """Of the recipe, where the command says something."""
-    values = {name: getattr(arguments, name) for name in ("size", "batch", "parallel", "accumulate", "seed")}
+def _recipe(kind: type[R], arguments: argparse.Namespace, *names: str) -> R | None:
+    """The recipe, where the command says something: its settings in place of those of the run that goes on, or of the usual ones.
+    names: of settings besides those that all have."""
+    from kinema.training.dit_trainer import recipe_of_run
+
+    values = {name: getattr(arguments, name) for name in ("size", "batch", "parallel", "accumulate", "seed", *names)}
     recompute = {"recompute": True} if arguments.recompute else {}
-    return {name: value for name, value in values.items() if value is not None} | recompute
+    given = {name: value for name, value in values.items() if value is not None} | recompute
+    if not given:
+        return None
+    return replace(recipe_of_run(kind, arguments.resume), **given) if arguments.resume is not None else kind(**given)
 
 
 def _world(arguments: argparse.Namespace, ranks: Ranks, device: str, line: Line) -> str:
@@ -265,7 +290,7 @@ def _world(arguments: argparse.Namespace, ranks: Ranks, device: str, line: Line)
     data = _data(arguments)
     folder = train_world(
         data,
-        recipe=WorldRecipe(**given) if (given := _settings(arguments)) else None,
+        recipe=_recipe(WorldRecipe, arguments),
         camera=arguments.camera,
         **_common(arguments, ranks, device, line),
     )
@@ -281,8 +306,7 @@ def _video(arguments: argparse.Namespace, ranks: Ranks, device: str, line: Line)
 
     if arguments.camera is not None:
         raise InputError("--camera goes with the recipe world, not with video")
-    given = _settings(arguments) | ({} if arguments.patch is None else {"patch": arguments.patch})
-    recipe = FilmRecipe(**given) if given else None
+    recipe = _recipe(FilmRecipe, arguments, *OF_VIDEO)
     folder = train_video(_data(arguments), recipe=recipe, **_common(arguments, ranks, device, line))
     return f"model written to {folder}; film with it: kinema generate 'words' --model {folder}"
 
