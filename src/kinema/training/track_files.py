@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 import os
 import time
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -137,8 +138,8 @@ class TrackFiles:
         return bool(_read(folder / INDEX).get("identity") == identity)
 
     def whole(self, name: str, *, stored_as: str | None = None) -> Tensor:
-        """All frames of a track, [N, ...], mapped; nobody writes to it. stored_as: the name of its file where it is another one.
-        InputError: the file is cut short."""
+        """All frames of a track, [N, ...], mapped to be read alone, as a file may be larger than memory. stored_as: the name of its
+        file where it is another one. InputError: the file is cut short."""
         about, rows = self._about[name], sum(self.lengths)
         path, count = self.folder / f"{stored_as or name}.bin", rows * _row_bytes(about)
         if not count:
@@ -146,7 +147,9 @@ class TrackFiles:
         if not path.exists() or path.stat().st_size < count:
             raise InputError(f"{path} is cut short; delete {self.folder}, and it is made anew")
         dtype = np.int16 if about["narrow"] else np.float32
-        mapped = torch.from_numpy(np.memmap(path, dtype, "c", shape=(rows, *about["shape"])))
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "The given NumPy array is not writable")  # and nobody writes to it
+            mapped = torch.from_numpy(np.memmap(path, dtype, "r", shape=(rows, *about["shape"])))
         return mapped.view(torch.bfloat16) if about["narrow"] else mapped
 
     def episodes(self, track: Tensor) -> Iterator[Tensor]:
