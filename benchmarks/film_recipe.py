@@ -107,7 +107,7 @@ def varied(variant: Variant) -> Iterator[None]:
 
 def trained(cache: LatentCache, variant: Variant, flops: float, out: Path) -> tuple[DiTTrainer, DiT]:
     """The run of a variant, and its averaged network."""
-    recipe = FilmRecipe(compile=False, save_every_s=1e9, **variant.settings)
+    recipe = FilmRecipe(compile=False, lengths=1, rates=1, save_every_s=1e9, **variant.settings)
     config = film_config(cache, recipe, "recipe")
     width, depth, heads = variant.shape
     config = replace(config, network=replace(config.network, width=width, depth=depth, heads=heads))

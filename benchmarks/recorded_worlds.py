@@ -221,6 +221,10 @@ def measure(one: Measured, frames: int, episodes: int, seeds: int, steps: int) -
         row[f"after {after} frames"] = f"{error:.0f} / {copied:.0f}: {ratio:.2f}"
     ahead = [f"{found[f'entities_{after}']:.2f}" for after in SHOWN if f"entities_{after}" in found]
     row[f"entities after {', '.join(map(str, SHOWN))} frames, of copying"] = " / ".join(ahead) or "-"
+    ball = [
+        f"{found[f'ball_off_{at}']:.1f} / {found[f'ball_copied_off_{at}']:.1f}" for at in SHOWN if f"ball_off_{at}" in found
+    ]
+    row[f"the ball's place off after {', '.join(map(str, SHOWN))} frames / where it was"] = ", ".join(ball) or "-"
     painted = [f"{found[f'painted_{after}']:.2f}" for after in SHOWN if f"painted_{after}" in found]
     row[f"painted with the entities of {', '.join(map(str, SHOWN))} frames later, of copying"] = " / ".join(painted) or "-"
     row["entities read off pictures, in spreads"] = f"{found['read']:.2f}" if "read" in found else "-"

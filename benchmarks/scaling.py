@@ -149,7 +149,9 @@ class Run:
 
     def __init__(self, cache: LatentCache, out: Path, size: str, shape: tuple[int, int, int], steps: int) -> None:
         self.out, self.size, self.steps = out / size, size, steps
-        self.recipe = FilmRecipe(cooldown=1e-9, pictures_first=0.0, picture_share=0.0, save_every_s=120.0)
+        self.recipe = FilmRecipe(
+            cooldown=1e-9, pictures_first=0.0, picture_share=0.0, lengths=1, rates=1, save_every_s=120.0
+        )
         config = film_config(cache, self.recipe, "scaling")
         width, depth, heads = shape
         self.config = replace(config, network=replace(config.network, width=width, depth=depth, heads=heads))

@@ -10,7 +10,7 @@ PYTHON=${PYTHON:-.venv/bin/python} FILMS=${FILMS:-12000} MINUTES=${MINUTES:-480}
 BATCH=${BATCH:-8} DEVICE=${DEVICE:-cpu} RUN=${RUN:-out/kinema-film}
 
 "$PYTHON" -m benchmarks.scaling --films "$FILMS" --only-films
-train=(-m kinema.cli.main train video --data out/scaling/films --size "$SIZE" --patch "$PATCH" --batch "$BATCH")
+train=(-m kinema.cli.main train video --data out/scaling/films --size "$SIZE" --patch "$PATCH" --batch "$BATCH" --lengths 1 --rates 1)
 train+=(--minutes "$MINUTES" --device "$DEVICE")
 if [ -e "$RUN/state.pt" ]; then train+=(--resume "$RUN"); else train+=(--out "$RUN"); fi
 "$PYTHON" "${train[@]}"

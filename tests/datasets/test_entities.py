@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 
 from kinema.datasets.dataset_files import SENSORS
-from kinema.datasets.entities import flat_entities, reader_for
+from kinema.datasets.entities import flat_entities, read_entities, reader_for
 from kinema.datasets.lerobot import Dataset
-from kinema.datasets.recorder import record
+from kinema.datasets.recorder import make_env, record
 from kinema.datasets.writer import Writer
 from kinema.envs.recorded import RecordedWorld
 from kinema.errors import InputError
@@ -148,3 +149,120 @@ def test_a_dataset_without_names_is_added_to(tmp_path: Path) -> None:
     assert Dataset.open(tmp_path / "older").info["features"][SENSORS]["names"] is None
     record("CartPole-v1", tmp_path / "older", episodes_wanted=1, most=6)
     assert len(Dataset.open(tmp_path / "older")) == 2 and Dataset.open(tmp_path / "older").sensor_names == ()
+
+
+ATARI = (
+    "Boxing",
+    "Freeway",
+    "Hero",
+    "MsPacman",
+    "Riverraid",
+    "Seaquest",
+    "Skiing",
+    "SpaceInvaders",
+    "Tennis",
+    "VideoPinball",
+)
+
+
+@pytest.mark.parametrize("game", ATARI)
+def test_what_is_read_of_a_game_is_what_moves(game: str) -> None:
+    pytest.importorskip("ale_py")
+    env = make_env(f"ALE/{game}-v5")
+    read = reader_for(f"ALE/{game}-v5", None)
+    assert read is not None
+    env.reset(seed=0)
+    env.action_space.seed(0)
+    seen = []
+    for _ in range(150):
+        _, _, terminated, truncated, _ = env.step(env.action_space.sample())
+        names, numbers = read_entities(read, env)
+        seen.append(numbers)
+        if terminated or truncated:
+            env.reset()
+    spread = dict(zip(names, np.ptp(np.stack(seen), 0), strict=True))
+    assert max(spread[name] for name in names if name.startswith(("player.", "ball."))) > 5
+    assert all(0 <= number <= 255 for number in np.stack(seen).ravel())
+
+
+def test_the_player_of_crafter_is_read() -> None:
+    pytest.importorskip("crafter")
+    env = make_env("CrafterReward-v1")
+    env.reset(seed=0)
+    read = reader_for("CrafterReward-v1", None, env)
+    assert read is not None
+    names, numbers = read_entities(read, env)
+    told = dict(zip(names, numbers.tolist(), strict=True))
+    assert (told["player.x"], told["player.y"]) == (32, 32)
+    assert {told[f"player.{name}"] for name in ("health", "food", "drink", "energy")} == {9}
+    assert told["player.wood"] == told["player.iron_pickaxe"] == 0
+    env.step(2)
+    env.step(2)
+    moved = dict(zip(names, read_entities(read, env)[1].tolist(), strict=True))
+    assert (moved["player.x"], moved["player.y"]) != (32, 32) or moved == told, (
+        "walked right, unless something is in the way"
+    )
+
+
+def simulation(bodies: list[str], joints: list[tuple[str, int]]) -> Any:
+    """An environment that MuJoCo simulates, as its bindings show one. joints: name and type."""
+    places = np.arange(3.0 * (len(bodies) + 1)).reshape(-1, 3)
+    wide = {0: 7, 1: 4, 2: 1, 3: 1}
+    starts = np.cumsum([0, *(wide[kind] for _, kind in joints)])[:-1]
+    model = SimpleNamespace(
+        nbody=len(bodies) + 1, njnt=len(joints), jnt_type=np.array([kind for _, kind in joints], int), jnt_qposadr=starts,
+        jnt_dofadr=starts, body=lambda i: SimpleNamespace(name=["world", *bodies][i]),
+        joint=lambda i: SimpleNamespace(name=joints[i][0]),
+    )  # fmt: skip
+    data = SimpleNamespace(xpos=places, qpos=np.arange(20.0), qvel=-np.arange(20.0))
+    return SimpleNamespace(unwrapped=SimpleNamespace(model=model, data=data))
+
+
+def test_bodies_and_joints_of_mujoco_are_read_by_their_names() -> None:
+    env = simulation(["torso", "robot0:arm", "", "torso"], [("root", 0), ("hip", 3), ("", 2)])
+    read = reader_for("Ant-v5", None, env)
+    assert read is not None and reader_for("Ant-v5", None) is None and reader_for("Ant-v5", "none", env) is None
+    names, numbers = read_entities(read, env)
+    told = dict(zip(names, numbers.tolist(), strict=True))
+    assert (told["torso.x"], told["torso.z"], told["robot0_arm.y"]) == (3, 5, 7)
+    assert (told["part 2.x"], told["torso 3.x"]) == (9, 12), "without a name, and with one that is taken"
+    assert (told["hip_joint.place"], told["hip_joint.speed"]) == (7, -7)
+    assert len(names) == 4 * 3 + 2 * 2, "a free joint is where its body is"
+
+
+def test_of_many_bodies_the_first_are_read_and_that_is_said(caplog: pytest.LogCaptureFixture) -> None:
+    env = simulation([f"finger {i}" for i in range(40)], [(f"j{i}", 3) for i in range(20)])
+    read = reader_for("Hand-v1", None, env)
+    assert read is not None
+    assert len(read_entities(read, env)[0]) == 16 * 3 + 20 * 2
+    assert "of 40 bodies the first 16 are recorded" in caplog.text and "joints" not in caplog.text
+
+
+def doom(labels: list[Any] | None, *, enabled: bool = True) -> Any:
+    game = SimpleNamespace(
+        get_available_game_variables=lambda: [SimpleNamespace(name="HEALTH"), SimpleNamespace(name="AMMO2")],
+        get_game_variable=lambda variable: {"HEALTH": 75.0, "AMMO2": 26.0}[variable.name],
+        is_labels_buffer_enabled=lambda: enabled,
+    )
+    state = None if labels is None else SimpleNamespace(labels=labels)
+    return SimpleNamespace(unwrapped=SimpleNamespace(game=game, state=state))
+
+
+def test_variables_of_vizdoom_and_the_largest_thing_in_sight_are_read() -> None:
+    read = reader_for("VizdoomBasic-v1", None)
+    assert read is not None
+    labels = [
+        SimpleNamespace(object_name=name, x=x, y=10, width=wide, height=20)
+        for name, x, wide in (("DoomPlayer", 0, 300), ("Cacodemon", 100, 40), ("Medikit", 5, 8))
+    ]
+    expected = {"x": 120.0, "y": 20.0, "width": 40.0, "height": 20.0, "seen": 1.0}
+    assert read(doom(labels)) == {"player": {"health": 75.0, "ammo2": 26.0}, "target": expected}
+    for nothing in ([], None):
+        assert read(doom(nothing))["target"] == dict.fromkeys(expected, 0.0), "also where an episode has ended"
+    assert set(read(doom(None, enabled=False))) == {"player"}
+
+
+def test_a_recording_from_before_goes_on_without_entities(tmp_path: Path) -> None:
+    record("CartPole-v1", tmp_path / "d", episodes_wanted=1, most=6)
+    with pytest.raises(InputError, match="or go on without entities: --entities none"):
+        record("CartPole-v1", tmp_path / "d", episodes_wanted=1, most=6, entities=cart_entities)

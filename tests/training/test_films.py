@@ -12,7 +12,7 @@ from torch import Tensor
 
 import kinema
 from kinema.cli.main import main
-from kinema.datasets.clip_batches import ClipBatch
+from kinema.datasets.clip_batches import ClipBatch, WindowMix, kind_weights
 from kinema.datasets.latent_cache import LatentCache
 from kinema.diffusion.flow import mean_one
 from kinema.errors import InputError
@@ -22,6 +22,7 @@ from kinema.models.dit import DiTInput
 from kinema.models.dit_model import DiTModel, DiTModelConfig
 from kinema.models.hub import read_config
 from kinema.training import checkpoint
+from kinema.training.clip_usage import clip_usage
 from kinema.training.film_lesson import ClipsLesson, FilmRecipe, draw_film_levels, draw_known, film_loss
 from kinema.training.films import train_video
 from kinema.training.parallel import Share
@@ -75,7 +76,7 @@ def test_pictures_come_first_as_many_as_a_step_of_clips_has_frames(film: Path) -
         seen.append(given)
         return {"video": given.video}
 
-    lesson = ClipsLesson(cache, replace(RECIPE, pictures_first=0.5, picture_share=0.0))
+    lesson = ClipsLesson(cache, replace(RECIPE, pictures_first=0.5, picture_share=0.0, lengths=1, rates=1))
     early, late = (lesson.losses(network, 7, done, torch.device("cpu")) for done in (0.4, 0.6))
     assert (list(early), list(late)) == (["pictures"], ["video"])
     assert [tuple(given.video.shape[:2]) for given in seen] == [(16, 1), (4, 4)]
@@ -282,11 +283,138 @@ def test_the_set_that_makes_stretches_short_is_named(clips: Path, tmp_path: Path
             Clip(frames=np.full((frames, 32, 48, 3), 60 * number, np.uint8), fps=8.0).save(tmp_path / name / f"{number}.mp4")
             (tmp_path / name / f"{number}.txt").write_text("nothing at all")
     caplog.set_level("INFO")
-    film = train_video([(clips, 1.0), (tmp_path / "short", 1.0)], out=tmp_path / "a", steps=1, recipe=RECIPE)
+    alike = replace(RECIPE, lengths=1, rates=1)
+    film = train_video([(clips, 1.0), (tmp_path / "short", 1.0)], out=tmp_path / "a", steps=1, recipe=alike)
     assert f"clips of {tmp_path / 'short'} are short: training takes 3 frames at a time" in caplog.text
     assert read_config(film).frames == 3
     with pytest.raises(InputError, match=r"stills: the longest clips .* have 1 frame; expected 2 or more"):
         train_video([(clips, 1.0), (tmp_path / "stills", 1.0)], out=tmp_path / "b", steps=1, recipe=RECIPE)
+
+
+@pytest.fixture(scope="module")
+def uneven(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Clips of 1 to 16 frames, of two shapes and two rates."""
+    folder = tmp_path_factory.mktemp("uneven")
+    lengths = {"a": 16, "b": 16, "c": 5, "d": 3, "e": 1, "f": 16, "g": 2, "h": 12, "i": 12, "j": 12}
+    for number, (name, count) in enumerate(lengths.items()):
+        high, wide = (48, 32) if name == "f" else (32, 48)
+        frames = np.full((count, high, wide, 3), 20 * number, np.uint8)
+        for t in range(count):
+            frames[t, 8:16, 2 * t : 2 * t + 8] = 250 - 20 * number
+        Clip(frames=frames, fps=4.0 if name in "bc" else 8.0).save(folder / f"{name}.mp4")
+        (folder / f"{name}.txt").write_text(f"a square, the {number}th")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def varied(uneven: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return train_video(
+        uneven, out=tmp_path_factory.mktemp("run"), steps=4, recipe=replace(RECIPE, frames=8, pictures_first=0.2)
+    )
+
+
+def test_a_set_without_a_clip_for_the_shortest_windows_is_named(uneven: Path, tmp_path: Path) -> None:
+    (tmp_path / "short").mkdir()
+    for number in range(3):
+        Clip(frames=np.full((2, 32, 48, 3), 60 * number, np.uint8), fps=8.0).save(tmp_path / "short" / f"{number}.mp4")
+        (tmp_path / "short" / f"{number}.txt").write_text("nothing at all")
+    data = [(uneven, 1.0), (tmp_path / "short", 1.0)]
+    with pytest.raises(InputError, match=r"short: the longest clip for training has 2 frames, the shortest windows have 3"):
+        train_video(data, out=tmp_path / "a", steps=1, recipe=replace(RECIPE, frames=12))
+    train_video(data, out=tmp_path / "b", steps=2, recipe=replace(RECIPE, frames=12, lengths=4, pictures_first=0.2))
+
+
+def test_batches_have_one_shape_length_and_rate_and_short_clips_are_used(varied: Path) -> None:
+    cache, mix = LatentCache(varied.parent / "latents"), WindowMix(lengths=(8, 4, 2), rates=2)
+    seen, used = set(), set()
+    lengths = {clip["name"]: sum(clip["pieces"]) for clip in cache._clips}
+    for step in range(400):
+        kind = cache.choose_kind(3, step, mix)
+        batch = cache.sample_batch(3, step, 4, kind.frames, mix=mix)
+        assert batch.latents.shape[1] == kind.frames and batch.latents.shape[3:] == (kind.height, kind.width)
+        assert batch.fps.tolist() == [kind.fps] * 4
+        seen.add((kind.frames, kind.fps))
+        used |= set(batch.names)
+    assert seen == {(8, 8.0), (8, 4.0), (4, 8.0), (4, 4.0), (4, 2.0), (2, 8.0), (2, 4.0), (2, 2.0), (8, 2.0)}
+    assert used == {name for name, length in lengths.items() if length >= 2 and name not in cache.held_out}
+    assert len(used) < len(lengths) - len(cache.held_out), "a clip of one frame gives pictures alone"
+
+
+def test_windows_of_a_lower_rate_are_frames_of_the_clip_at_their_real_times(varied: Path) -> None:
+    cache, mix = LatentCache(varied.parent / "latents"), WindowMix(lengths=(4,), rates=3)
+    numbers = {name: i for i, name in enumerate(cache.names)}
+    found = set()
+    for step in range(120):
+        batch = cache.sample_batch(1, step, 2, 4, mix=mix)
+        for name, fps, latents in zip(batch.names, batch.fps.tolist(), batch.latents, strict=True):
+            clip = cache._clips[numbers[name]]
+            whole = torch.cat([cache._piece(numbers[name], i, 0, n) for i, n in enumerate(clip["pieces"])]).float()
+            stride = round(clip["fps"] / fps)
+            found.add(stride)
+            starts = range(len(whole) - 3 * stride)
+            assert any(torch.equal(whole[at : at + 3 * stride + 1 : stride], latents) for at in starts)
+    assert found == {1, 2, 3}
+
+
+def test_how_often_a_kind_is_drawn_is_what_the_report_says(varied: Path) -> None:
+    cache, mix = LatentCache(varied.parent / "latents"), WindowMix(lengths=(8, 4, 2), rates=2)
+    drawn = [cache.choose_kind(0, step, mix) for step in range(3000)]
+    kinds = cache.kinds(mix)
+    for kind, share in zip(kinds, kind_weights(kinds), strict=True):
+        assert drawn.count(kind) / len(drawn) == pytest.approx(float(share), abs=0.03), kind
+    (told,) = clip_usage([("x", cache)], replace(RECIPE, frames=8), 8)
+    assert told["clips"] + told["held_out"] == len(cache.names) and told["pictures"] >= 1
+    assert {(row["size"], row["frames"], row["fps"], row["clips"]) for row in told["kinds"]} == {
+        (f"{8 * kind.width}x{8 * kind.height}", kind.frames, kind.fps, some.num_clips) for kind, some in kinds.items()
+    }
+    assert sum(row["share"] for row in told["kinds"]) == pytest.approx(1, abs=0.01)
+
+
+def test_the_network_is_given_seconds_and_as_many_frames_whatever_the_length(varied: Path) -> None:
+    cache, seen = LatentCache(varied.parent / "latents"), list[DiTInput]()
+
+    def network(given: DiTInput) -> dict[str, Tensor]:
+        seen.append(given)
+        return {"video": given.video}
+
+    lesson = ClipsLesson(cache, replace(RECIPE, frames=8, pictures_first=0.0, picture_share=0.0))
+    for step in range(60):
+        lesson.losses(network, step, 0.9, torch.device("cpu"))
+    assert {tuple(given.video.shape[:2]) for given in seen} == {(4, 8), (8, 4), (16, 2)}
+    assert {round(float(given.time_s[0, 1]), 3) for given in seen} == {0.125, 0.25, 0.5}
+
+
+def test_a_varied_run_goes_on_bit_for_bit_and_not_with_other_lengths(
+    uneven: Path, varied: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
+) -> None:
+    caplog.set_level("INFO")
+    recipe = replace(RECIPE, frames=8, pictures_first=0.2)
+    train_video(uneven, out=tmp_path / "b", steps=2, recipe=recipe)
+    assert "clips for training" in caplog.text and "frames at 8 a second" in caplog.text
+    assert "give single pictures alone" in caplog.text
+    again = ["train", "video", "--data", str(uneven), "--resume", str(tmp_path / "b"), "--steps", "4", "--batch", "4"]
+    assert main(again) == 0
+    a, b = (checkpoint.load_checkpoint(at)["model"] for at in (varied.parent, tmp_path / "b"))
+    assert all(torch.equal(x, b[name]) for name, x in a.items())
+    capsys.readouterr()
+    assert main([*again, "--lengths", "1"]) == 2
+    said = capsys.readouterr().err
+    assert "go on with --lengths 3 --rates 2" in said and said.count("\n") == 1
+    card = (varied / "README.md").read_text()
+    assert "48x32, 8 frames at 8 a second" in card and "give single pictures alone" in card
+
+
+def test_a_run_from_before_lengths_varied_goes_on_as_it_began(clips: Path, tmp_path: Path) -> None:
+    recipe = replace(RECIPE, pictures_first=0.2, lengths=1, rates=1)
+    for name in "ab":
+        train_video(clips, out=tmp_path / name, steps=2, recipe=recipe)
+    state = checkpoint.load_checkpoint(tmp_path / "b")
+    del state["recipe"]["lengths"], state["recipe"]["rates"]
+    checkpoint.save_checkpoint(tmp_path / "b", state)
+    for name in "ab":
+        train_video(clips, out=tmp_path / name, steps=4, resume=True)
+    a, b = (checkpoint.load_checkpoint(tmp_path / name)["model"] for name in "ab")
+    assert all(torch.equal(x, b[name]) for name, x in a.items())
 
 
 def test_bad_wishes_get_one_line(clips: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -304,6 +432,9 @@ def test_bad_wishes_get_one_line(clips: Path, tmp_path: Path, capsys: pytest.Cap
             ["train", "video", "--data", str(clips), "--resume", str(tmp_path), "--few-steps"],
             "--few-steps goes with a new run",
         ),
+        (["train", "world", "--data", str(clips), "--lengths", "1"], "--lengths goes with the recipe video, not with world"),
+        (["train", "video", "--data", str(clips), "--lengths", "9"], "lengths 9, rates 2: expected 1 to 8 of both"),
+        (["train", "video", "--data", str(clips), "--frames", "1"], "1 frames, 64 px"),
         (["train", "smoke", "--size", "XS"], "--size goes with the recipe world or video, not with smoke"),
         (["train", "video", "--data", str(clips), "--steps", "0"], "0 steps: expected 1 or more"),
         (["train", "video", "--data", str(clips), "--resume", str(tmp_path)], "holds no checkpoint"),

@@ -31,7 +31,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from kinema.cli.main import build_parser, main
 from kinema.cli.train import Line, _command, _common
-from kinema.datasets.clip_batches import ClipBatch
+from kinema.datasets.clip_batches import ClipBatch, WindowMix
 from kinema.devices import use_one_thread_if_forked
 from kinema.errors import InputError
 from kinema.media import Clip
@@ -56,7 +56,9 @@ from kinema.training.sharded_checkpoint import (
     stored_sizes,
 )
 
-RECIPE = FilmRecipe(size="nano", frames=3, batch=8, warmup=2, compile=False, precision="float32", save_every_s=1e9)
+RECIPE = FilmRecipe(
+    size="nano", frames=3, lengths=1, rates=1, batch=8, warmup=2, compile=False, precision="float32", save_every_s=1e9
+)
 NETWORK = DiTConfig(width=16, depth=2, heads=2, channels=3, text_dim=8, time_every=1)
 CONFIG = DiTModelConfig(name="x", network=NETWORK, autoencoder="x", width=8, height=8, fps=8.0, frames=3, film={})
 STEPS = 5
@@ -79,7 +81,9 @@ class Clips:
         held_out: bool = False,
         rank: int = 0,
         world_size: int = 1,
+        mix: WindowMix | None = None,
     ) -> ClipBatch:
+        assert mix is None
         generator = torch.Generator().manual_seed(1000 * rng_seed + step + 500 * held_out)
         rows = Share(number=rank, of=world_size).rows(batch)
         names = tuple(str(row) for row in range(batch))[rows]

@@ -9,6 +9,7 @@ import shutil
 import threading
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import gymnasium as gym
@@ -17,7 +18,7 @@ import pytest
 import torch
 from gymnasium.utils.env_checker import check_env
 
-from kinema.autoencoder import load_autoencoder
+from kinema.autoencoder import Autoencoder, load_autoencoder
 from kinema.cli.main import main
 from kinema.cli.play import Play, begin
 from kinema.datasets.folder_lock import locked
@@ -31,7 +32,8 @@ from kinema.models.dit_model import DiTModel
 from kinema.models.hub import load, read_config, weights_folder
 from kinema.simulation.checkpoint import packed
 from kinema.simulation.world import World
-from kinema.training import checkpoint
+from kinema.training import checkpoint, track_files
+from kinema.training import recordings as recordings_module
 from kinema.training.compiling import can_compile
 from kinema.training.dit_trainer import DiTTrainer
 from kinema.training.parallel import Share
@@ -41,10 +43,11 @@ from kinema.training.recordings import (
     RecordingsLesson,
     WorldRecipe,
     draw_world_batch,
+    mean_and_std,
     reward_unit,
     with_own_frames,
 )
-from kinema.training.world_report import LEAST_ENDS, evaluate
+from kinema.training.world_report import LEAST_ENDS, Rollouts, evaluate, place_errors, step_to_ends
 
 RECIPE = WorldRecipe(compile=False, frames=4, batch=2, size="nano", time_every=2, context=2)
 PLAIN = replace(RECIPE, autoencoder_share=0.0)
@@ -147,11 +150,48 @@ def test_termination_is_judged_by_auroc_and_only_where_there_are_ends(
         return tracks
 
     monkeypatch.setattr(recordings, "sample_windows", with_ends)
-    for ended in (0, LEAST_ENDS - 1, LEAST_ENDS):
+    for ended in (0, LEAST_ENDS - 2, LEAST_ENDS - 1):
         figures, _ = evaluate(model, recordings, count=8)
-        assert figures["ends"] == ended
-        assert ("ends_auroc" in figures) == (ended == LEAST_ENDS)
+        assert figures["ends"] == ended + 1, "those of the stretches, and that of the one episode which is held back"
+        assert ("ends_auroc" in figures) == (ended == LEAST_ENDS - 1)
     assert 0.0 <= figures["ends_auroc"] <= 1.0
+
+
+def test_rewards_and_ends_are_judged_where_episodes_end(world: Path, recordings: Recordings) -> None:
+    """Each held-back episode's end is among what is stepped, once, and nothing of the others."""
+    model, every = recorded_model(world), copy.copy(recordings)
+    every.num_held_back = len(recordings.episodes)
+    events = step_to_ends(model, every)
+    lengths = sorted(len(one["reward"]) for one in recordings.episodes)
+    ahead = min(16, lengths[len(lengths) // 2] - 1)
+    kept = [one for one in recordings.episodes if len(one["reward"]) > ahead]
+    assert len(events.ended) == ahead * len(kept) and int(events.ended.sum()) == len(kept) >= 2
+    assert events.reward.shape == events.end.shape == events.true_reward.shape == events.ended.shape
+    again = step_to_ends(model, every)
+    assert torch.equal(again.end, events.end) and torch.equal(again.true_reward, events.true_reward)
+    for one in (alone := copy.copy(recordings)).episodes:
+        assert float(one["terminated"][-1]) > 0
+    assert int(step_to_ends(model, alone).ended.sum()) == 1, "one of four is held back"
+
+
+def test_how_far_a_place_is_off_is_a_distance_in_the_entity_s_own_units(world: Path) -> None:
+    config = recorded_model(world).config
+    names = ["speed", "ball.x", "ball.y", "wall.x", "wall.y", "agent.x", "game.score"]
+    spread = [1.0, 2.0, 4.0, 1.0, 1.0, 1.0, 1.0]
+    config = replace(config, world={**(config.world or {}), "sensors": {"names": names, "std": spread}})
+    truth = torch.zeros(2, 7, 7)
+    truth[:, :, 1], truth[:, :, 5] = torch.arange(7.0), torch.arange(7.0)  # the ball goes 2 a frame; the agent has x alone
+    made = truth[:, 2:].clone()
+    made[:, 3, 2] += 1.0  # the ball is 4 too low after 4 frames
+    states = [SimpleNamespace(tracks={"sensors": made[:, t]}) for t in range(5)]
+    picture = np.zeros((2, 5, 8, 8, 3), np.uint8)
+    rolled = Rollouts(
+        known=2, truth=picture, made=picture, astray=picture, last=picture[:, 0], tracks={"sensors": truth},
+        states=states, text=None,  # type: ignore[arg-type]
+    )  # fmt: skip
+    assert place_errors(config, rolled) == {
+        "ball_off_1": 0.0, "ball_copied_off_1": 2.0, "ball_off_4": 4.0, "ball_copied_off_4": 8.0,
+    }  # fmt: skip
 
 
 def test_a_world_goes_on_from_its_checkpoint_bit_for_bit(recordings: Recordings, recorded: Path, tmp_path: Path) -> None:
@@ -551,3 +591,92 @@ def test_a_recording_of_one_episode_holds_nothing_out(recordings: Recordings) ->
     one = copy.copy(recordings)
     one.num_held_back = 0
     assert RecordingsLesson(one, RECIPE).held_out_figures(lambda given: {}, torch.device("cpu")) == {}
+
+
+def losses_of(recordings: Recordings, recorded: Path, out: Path) -> list[dict[str, float]]:
+    trainer = trainer_of(recordings, recorded, out)
+    seen: list[dict[str, float]] = []
+    trainer.board = lambda step, figures: seen.append({name: x for name, x in figures.items() if name != "mfu"})
+    for _ in range(3):
+        trainer.one_step()
+    return seen
+
+
+def counting(most: int = 10**9) -> tuple[Autoencoder, list[int]]:
+    """The shipped autoencoder, which notes the pictures of each piece that it encodes, and ends the build after so many pieces."""
+    autoencoder, calls = load_autoencoder(weights_folder() / "codec-8x8"), list[int]()
+    encode = autoencoder.encode_frames
+
+    def noted(frames: np.ndarray) -> torch.Tensor:
+        if len(calls) == most:
+            raise KeyboardInterrupt
+        calls.append(len(frames))
+        return encode(frames)
+
+    autoencoder.encode_frames = noted  # type: ignore[method-assign]
+    return autoencoder, calls
+
+
+def test_a_recording_in_files_gives_the_numbers_of_one_in_memory(
+    recordings: Recordings, recorded: Path, tmp_path: Path
+) -> None:
+    data = Dataset.open(recorded)
+    for again in (False, True):
+        autoencoder, calls = counting(0 if again else 10**9)
+        stored = Recordings(data, autoencoder, None, folder=tmp_path / "tracks")
+        assert sum(calls) == (0 if again else data.total_frames)
+        for mine, other in zip(stored.episodes, recordings.episodes, strict=True):
+            assert mine.keys() == other.keys()
+            assert all(torch.equal(mine[name], x) and mine[name].dtype == x.dtype for name, x in other.items())
+        for name in ("mean", "std", "least", "most"):
+            assert np.array_equal(getattr(stored, name), getattr(recordings, name)), name
+        assert stored.reward_scale == recordings.reward_scale and stored.idle() == recordings.idle()
+        assert all(np.array_equal(a, b) for a, b in zip(stored.shown, recordings.shown, strict=True))
+        assert losses_of(stored, recorded, tmp_path / "a") == losses_of(recordings, recorded, tmp_path / "b")
+
+
+def test_a_killed_reading_goes_on_and_other_files_are_made_anew(
+    recordings: Recordings, recorded: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(track_files, "SYNC_S", 0.0)
+    data, folder = Dataset.open(recorded), tmp_path / "tracks"
+    with pytest.raises(KeyboardInterrupt):
+        Recordings(data, counting(2)[0], None, folder=folder)
+    with (folder / "video.bin").open("ab") as file:
+        file.write(b"half a frame")
+    rest, calls = counting()
+    stored = Recordings(data, rest, None, folder=folder)
+    assert len(calls) == len(data) - 2, "what was encoded is not encoded again"
+    for mine, other in zip(stored.episodes, recordings.episodes, strict=True):
+        assert all(torch.equal(mine[name], x) for name, x in other.items())
+    assert len(stored.shown) == len(recordings.shown)
+    changed, calls = counting()
+    next(changed.parameters()).data += 1.0
+    Recordings(data, changed, None, folder=folder)
+    assert len(calls) == len(data), "of another autoencoder"
+    (folder / "video.bin").write_bytes(b"short")
+    with pytest.raises(InputError, match=r"video\.bin is cut short; delete .*tracks, and it is made anew"):
+        Recordings(data, changed, None, folder=folder)
+
+
+def test_tracks_are_mapped_and_not_read_whole(recorded: Path, tmp_path: Path) -> None:
+    """What is mapped costs no memory of its own: episodes are parts of one file, in place."""
+    stored = Recordings(
+        Dataset.open(recorded), load_autoencoder(weights_folder() / "codec-8x8"), None, folder=tmp_path / "tracks"
+    )
+    for name in ("video", "action", "reward", "terminated", "sensors"):
+        first, second = (one[name] for one in stored.episodes[:2])
+        assert second.data_ptr() - first.data_ptr() == first.numel() * first.element_size(), name
+    maps = Path("/proc/self/maps")
+    if maps.exists():
+        assert str(tmp_path / "tracks" / "video.bin") in maps.read_text()
+
+
+def test_means_of_many_numbers_are_taken_part_by_part(monkeypatch: pytest.MonkeyPatch) -> None:
+    numbers = np.random.default_rng(0).normal(3.0, 2.0, (1000, 4)).astype(np.float32)
+    whole = mean_and_std(numbers)
+    monkeypatch.setattr(recordings_module, "MANY", 64)
+    parts = mean_and_std(numbers)
+    assert all(a.dtype == b.dtype == np.float32 for a, b in zip(whole, parts, strict=True))
+    for a, b in zip(whole, parts, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-5)

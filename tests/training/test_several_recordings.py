@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import argparse
+import json
 import shutil
+import sys
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import fsspec
 import numpy as np
 import pytest
 import torch
 
 from kinema.cli.main import main
 from kinema.cli.play import begin
+from kinema.datasets.addresses import RemotePath, name_below
+from kinema.datasets.clip_sources import find_clips
 from kinema.datasets.lerobot import Dataset
 from kinema.datasets.recorder import record
 from kinema.envs.recorded import RecordedWorld
@@ -26,7 +32,7 @@ from kinema.models.hub import load, weights_sha256
 from kinema.training import checkpoint
 from kinema.training.recorded_world import train_world, word_of
 from kinema.training.recordings import Among, Recordings, RecordingsLesson, WorldRecipe
-from kinema.training.sources import parse_source, weighted_folders
+from kinema.training.sources import folder_name, parse_source, weighted_folders
 
 RECIPE = WorldRecipe(compile=False, frames=4, batch=2, size="nano", time_every=2, context=2)
 TASK = "get to the green goal square"
@@ -234,3 +240,60 @@ def _arguments(start: str, **more: str) -> argparse.Namespace:
     usual = {"model": None, "device": "cpu", "seed": 0, "size": None, "fps": None, "task": None, "steps": None}
     plan = {"candidates": None, "guidance": None, "strict": False}
     return argparse.Namespace(start=start, **{**usual, **plan, **more})
+
+
+@pytest.fixture
+def address(recorded: dict[str, Path]) -> Iterator[str]:
+    """A recording in memory, behind an address of fsspec."""
+    fs = fsspec.filesystem("memory")
+    fs.put(str(recorded["cart"]), "/recordings/cart", recursive=True)
+    yield "memory://recordings/cart"
+    fs.rm("/recordings", recursive=True)
+
+
+def test_a_recording_at_an_address_is_the_one_in_a_folder(recorded: dict[str, Path], address: str, tmp_path: Path) -> None:
+    here, there = Dataset.open(recorded["cart"]), Dataset.open(address)
+    assert here.identity() == there.identity() and here.size == there.size
+    for mine, other in zip(here, there, strict=True):
+        assert np.array_equal(mine.frames, other.frames) and np.array_equal(mine.sensors, other.sensors)
+    plain = replace(RECIPE, autoencoder_share=0.0)
+    folder = train_world(recorded["cart"], out=tmp_path / "a", steps=2, recipe=plain)
+    assert main(["train", "world", "--data", address, "--out", str(tmp_path / "b"), "--size", "nano", "--steps", "1"]) == 0
+    assert json.loads((tmp_path / "b" / "run.json").read_text())["folder"] == address
+    assert main(["train", "world", "--resume", str(tmp_path / "b"), "--steps", "2"]) == 0, "a run knows the address"
+    train_world(address, out=tmp_path / "c", steps=2, recipe=plain)
+    a, c = (checkpoint.load_checkpoint(tmp_path / name)["model"] for name in "ac")
+    assert all(torch.equal(x, c[name]) for name, x in a.items())
+    assert load(str(folder)).config.name == load(str(tmp_path / "b" / "world")).config.name == "world-cart"
+
+
+def test_clips_of_a_recording_at_an_address_are_those_in_a_folder(recorded: dict[str, Path], address: str) -> None:
+    here, there = (find_clips(place) for place in (recorded["cart"], address))
+    assert [clip.name for clip in here] == [clip.name for clip in there] != []
+    assert [clip.video.fingerprint() for clip in here] == [clip.video.fingerprint() for clip in there]
+    shown = [next(clip.video.frames(size=None, start_s=0.1, stop_s=1.0))[1] for clip in (here[1], there[1])]
+    assert np.array_equal(shown[0], shown[1])
+
+
+def test_an_address_that_cannot_be_read_is_one_line(
+    address: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "s3fs", None)
+    fsspec.filesystem("memory").rm("/recordings/cart/videos", recursive=True)
+    for recipe, given, message in (
+        ("world", "s3://bucket/pong", "Install s3fs to access S3"),
+        ("video", "s3://bucket/pong", "Install s3fs to access S3"),
+        ("world", "nowhere://pong", "nowhere"),
+        ("world", "memory://recordings/none", "holds no episode dataset"),
+        ("world", address, f"is cut short: {address}/videos/"),
+    ):
+        assert main(["train", recipe, "--data", given, "--out", str(tmp_path / "r"), "--steps", "1"]) == 2
+        said = capsys.readouterr().err
+        assert message in said and said.count("\n") == 1, said
+
+
+def test_what_an_address_is_called() -> None:
+    assert [folder_name(one) for one in ("s3://bucket/pong/", "memory://pong", "s3://b/a/..x")] == ["pong", "pong", "..x"]
+    path = RemotePath("memory://set") / "a" / "b.mp4"
+    assert name_below(path, RemotePath("memory://set")) == name_below(Path("a/b.mp4"), Path()) == "a/b.mp4"
+    assert str(path) == "memory://set/a/b.mp4" and path.suffix == ".mp4" and not path.exists()

@@ -42,8 +42,8 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
         "--data",
         action="append",
         metavar="DIR",
-        help="for world: a dataset of kinema record or LeRobot; for video: a folder of videos with texts; may be repeated, for"
-        " one model of all, with weights as in DIR=2",
+        help="for world: a dataset of kinema record or LeRobot; for video: a folder of videos with texts, or such a dataset;"
+        " also an address such as s3://bucket/pong; may be repeated, for one model of all, with weights as in DIR=2",
     )
     parser.add_argument("--out", type=Path, help="folder of the run (default: out/train-RECIPE)")
     parser.add_argument("--minutes", type=number, help="time budget above 0, simulating episodes included")
@@ -83,6 +83,20 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
         metavar="DIR",
         help="for world and video: a text encoder of transformers on this machine, such as UMT5, Qwen or BERT, which the model"
         " needs ever after (default: MiniLM, which comes with Kinema)",
+    )
+    parser.add_argument(
+        "--frames", type=whole, help="for video: the most frames of a clip that are learned at once, 2 or more (default: 12)"
+    )
+    parser.add_argument(
+        "--lengths",
+        type=positive,
+        help="for video: among how many lengths clips vary, --frames, a half of it, a quarter, so that short ones are used"
+        " (default: 3)",
+    )
+    parser.add_argument(
+        "--rates",
+        type=positive,
+        help="for video: among how many rates clips vary, their own, a half of it, a third (default: 2)",
     )
     parser.add_argument(
         "--batch", type=positive, help="for world and video: rows of a batch, all processes together (default: 6, 8)"
@@ -144,7 +158,7 @@ TOGETHER = (
     *("wandb", "seed"),
 )
 """Options of world and video alone."""
-OF_VIDEO = ("patch", "full", "begin", "few_steps")
+OF_VIDEO = ("patch", "frames", "lengths", "rates", "full", "begin", "few_steps")
 """Options of video alone."""
 
 
@@ -173,15 +187,10 @@ WORDING = {
     ("video", "minutes"): "time budget above 0, besides the minutes in which clips are encoded, once (default: 60)",
     ("world", "steps"): "length of the run in steps, 1 or more",
     ("video", "steps"): "length of the run in steps, 1 or more",
-    (
-        "world",
-        "size",
-    ): "of the network, XXS, XS, S, B, L or XL: 3.6, 6.3, 26, 102, 348 or 1027 million parameters, more with tasks or"
-    " numbers (default: XXS)",
-    (
-        "video",
-        "size",
-    ): "of the network, XXS, XS, S, B, L or XL: 5.5, 9.3, 37.5, 142, 484 or 1423 million parameters (default: XS)",
+    ("world", "size"): "of the network, XXS, XS, S, B, L or XL: 3.6, 6.3, 26, 102, 348 or 1027 million parameters, and more"
+    " with tasks or numbers (default: XXS)",
+    ("video", "size"): "of the network, XXS, XS, S, B, L or XL: 5.5, 9.3, 37.5, 142, 484 or 1423 million parameters"
+    " (default: XS)",
     ("world", "batch"): "rows of a batch, all processes together (default: 6)",
     ("video", "batch"): "rows of a batch, all processes together (default: 8)",
 }
@@ -396,19 +405,16 @@ def _common(arguments: argparse.Namespace, ranks: Ranks, device: str, line: Line
     }
 
 
-def _settings(arguments: argparse.Namespace) -> dict[str, Any]:
-    """Of the recipe, where the command says something."""
-    values = {name: getattr(arguments, name) for name in ("size", "batch", "parallel", "accumulate", "seed")}
-    recompute = {"recompute": True} if arguments.recompute else {}
-    text = {} if arguments.text_encoder is None else {"text_encoder": str(arguments.text_encoder)}
-    return {name: value for name, value in values.items() if value is not None} | recompute | text
-
-
-def _recipe(kind: type[R], given: dict[str, Any], out: Path, resume: bool) -> R | None:
-    """The recipe that a command wishes: what it gives, and besides that of the run that goes on, or the usual one. None where it
-    gives nothing."""
+def _recipe(kind: type[R], arguments: argparse.Namespace, out: Path, resume: bool, **more: Any) -> R | None:
+    """The recipe, where the command says something: its settings in place of those of the run in `out` that goes on, or of the
+    usual ones; else None. more: settings besides those that all have."""
     from kinema.training.dit_trainer import recipe_of_run
 
+    values = {name: getattr(arguments, name) for name in ("size", "batch", "parallel", "accumulate", "seed")}
+    recompute = {"recompute": True} if arguments.recompute else {}
+    given = {name: value for name, value in values.items() if value is not None} | recompute | more
+    if arguments.text_encoder is not None:
+        given["text_encoder"] = str(arguments.text_encoder)
     if not given:
         return None
     return replace(recipe_of_run(kind, out), **given) if resume else kind(**given)
@@ -421,7 +427,7 @@ def _world(arguments: argparse.Namespace, ranks: Ranks, device: str, line: Line)
 
     data = _data(arguments)
     common = _common(arguments, ranks, device, line)
-    recipe = _recipe(WorldRecipe, _settings(arguments), common["out"], common["resume"])
+    recipe = _recipe(WorldRecipe, arguments, common["out"], common["resume"])
     folder = train_world(data, recipe=recipe, camera=arguments.camera, **common)
     if isinstance(data, Path | str):
         return f"world written to {folder}; step into it: kinema play {folder}"
@@ -439,12 +445,12 @@ def _video(arguments: argparse.Namespace, ranks: Ranks, device: str, line: Line)
     for name in ("size", "patch", "full"):
         if arguments.begin is not None and getattr(arguments, name) not in (None, False):
             raise InputError(f"--{name} does not go with --begin, whose model has one")
-    own = {name: getattr(arguments, name) for name in ("patch", "begin")}
-    given = _settings(arguments) | {name: value for name, value in own.items() if value is not None}
-    given |= {"full": True} if arguments.full else {}
-    given |= {"shortcut_share": FEW_STEPS_SHARE} if arguments.few_steps else {}
+    own = {name: getattr(arguments, name) for name in ("patch", "frames", "lengths", "rates", "begin")}
+    more = {name: value for name, value in own.items() if value is not None}
+    more |= {"full": True} if arguments.full else {}
+    more |= {"shortcut_share": FEW_STEPS_SHARE} if arguments.few_steps else {}
     common = _common(arguments, ranks, device, line)
-    recipe = _recipe(FilmRecipe, given, common["out"], common["resume"])
+    recipe = _recipe(FilmRecipe, arguments, common["out"], common["resume"], **more)
     folder = train_video(_data(arguments), recipe=recipe, **common)
     return f"model written to {folder}; film with it: kinema generate 'words' --model {folder}"
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -20,6 +20,43 @@ from kinema.errors import InputError, excerpt
 
 HELD_OUT_SHARE = 0.1
 """Of the clips, about; at least one."""
+
+
+@dataclass(frozen=True, kw_only=True, order=True)
+class WindowKind:
+    """What all windows of a batch have in common.
+
+    Attributes:
+        height, width: Of the pictures, in latent cells.
+        frames: Latent frames.
+        fps: Frames a second before the autoencoder's time factor, to two digits; a batch says exactly which each window has.
+    """
+
+    height: int
+    width: int
+    frames: int
+    fps: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class WindowMix:
+    """Which lengths and rates windows may have.
+
+    Attributes:
+        lengths: In latent frames, each 1 or more.
+        rates: Windows show each frame of a clip, each second one, and so on, up to each so-many-th. Clips whose autoencoder mixes
+            frames keep their rate.
+    """
+
+    lengths: tuple[int, ...]
+    rates: int = 1
+
+    def __post_init__(self) -> None:
+        if not self.lengths or min(self.lengths) < 1 or self.rates < 1:
+            raise InputError(
+                f"windows of {list(self.lengths)} frames at {self.rates} rates: expected one length or more, each 1 or more, and"
+                " 1 rate or more"
+            )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,6 +101,8 @@ class ClipSet(Protocol):
 
     def longest(self, *, held_out: bool = False) -> int: ...
 
+    def choose_kind(self, rng_seed: int, step: int, mix: WindowMix, *, held_out: bool = False) -> WindowKind: ...
+
     def sample_batch(
         self,
         rng_seed: int,
@@ -74,6 +113,7 @@ class ClipSet(Protocol):
         held_out: bool = False,
         rank: int = 0,
         world_size: int = 1,
+        mix: WindowMix | None = None,
     ) -> ClipBatch: ...
 
 
@@ -157,6 +197,15 @@ class Mixture:
         """The most latent frames that a window can have, in each of the sets."""
         return min(source.longest(held_out=held_out) for source in self.sources)
 
+    def _source(self, rng_seed: int, step: int) -> ClipSet:
+        """The set that a step falls to."""
+        place = draw_generator(rng_seed, step, 2).random()
+        return self.sources[min(int(np.searchsorted(self._edges, place, side="right")), len(self.sources) - 1)]
+
+    def choose_kind(self, rng_seed: int, step: int, mix: WindowMix, *, held_out: bool = False) -> WindowKind:
+        """As `LatentCache.choose_kind`, of the set that this step falls to."""
+        return self._source(rng_seed, step).choose_kind(rng_seed, step, mix, held_out=held_out)
+
     def sample_batch(
         self,
         rng_seed: int,
@@ -167,33 +216,58 @@ class Mixture:
         held_out: bool = False,
         rank: int = 0,
         world_size: int = 1,
+        mix: WindowMix | None = None,
     ) -> ClipBatch:
         """Draw a batch of the set that this step falls to. Parameters and errors as in `LatentCache.sample_batch`."""
         check_draw(rng_seed, step, batch, frames, rank, world_size)
-        place = draw_generator(rng_seed, step, 2).random()
-        source = self.sources[min(int(np.searchsorted(self._edges, place, side="right")), len(self.sources) - 1)]
-        return source.sample_batch(rng_seed, step, batch, frames, held_out=held_out, rank=rank, world_size=world_size)
+        return self._source(rng_seed, step).sample_batch(
+            rng_seed, step, batch, frames, held_out=held_out, rank=rank, world_size=world_size, mix=mix
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
 class LatentWindow:
-    """A part of a clip: `frames` latents from `start` on, of one piece or (None) of all pieces joined; and one of its captions."""
+    """A part of a clip: latents from `start` on, each `interval`-th, of one piece or (None) of all pieces joined; and one of its
+    captions."""
 
     clip: int
     piece: int | None
     start: int
     caption: int
+    interval: int = 1
 
 
 @dataclass(frozen=True, kw_only=True)
 class Candidates:
-    """What windows of one length and one shape can be drawn from: clips, or pieces of clips, each with its spare frames."""
+    """What windows of one length and one shape can be drawn from: clips, or pieces of clips, each with its spare frames, and which
+    of its frames windows show: each, each second one, ..."""
 
     clip: np.ndarray[tuple[int], np.dtype[np.int64]]
     piece: np.ndarray[tuple[int], np.dtype[np.int64]]
     spare: np.ndarray[tuple[int], np.dtype[np.int64]]
+    interval: np.ndarray[tuple[int], np.dtype[np.int64]]
     edges: np.ndarray[tuple[int], np.dtype[np.float64]]
-    """Running sum of the weights."""
+    """Running sum of the weights, which are how many windows lie side by side in each."""
+
+    @staticmethod
+    def of(rows: Sequence[tuple[int, int, int, int, int]]) -> Candidates:
+        """Of rows of clip, piece, spare frames, interval and weight."""
+        clip, piece, spare, interval, weight = np.array(rows, np.int64).T
+        return Candidates(clip=clip, piece=piece, spare=spare, interval=interval, edges=np.cumsum(weight).astype(np.float64))
+
+    @property
+    def num_clips(self) -> int:
+        """Clips that windows are drawn from."""
+        return len(np.unique(self.clip))
+
+
+def kind_weights(kinds: Mapping[WindowKind, Candidates]) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+    """By which share of the steps each kind is drawn: in proportion to the frames that its windows show, longer ones more so, by
+    their length. Of clips that are all long, half of the steps and more are of the longest windows; few long clips among many
+    short ones are not seen over and over."""
+    weights = np.array([kind.frames**2 * some.edges[-1] for kind, some in kinds.items()], np.float64)
+    share: np.ndarray[tuple[int], np.dtype[np.float64]] = weights / weights.sum()
+    return share
 
 
 def choose_windows(
@@ -213,7 +287,8 @@ def choose_windows(
         clip = int(bucket.clip[pick])
         start = int(place * (int(bucket.spare[pick]) + 1)) if joined else 0
         piece = None if joined else int(bucket.piece[pick])
-        windows.append(LatentWindow(clip=clip, piece=piece, start=start, caption=int(share * captions[clip])))
+        caption, interval = int(share * captions[clip]), int(bucket.interval[pick])
+        windows.append(LatentWindow(clip=clip, piece=piece, start=start, caption=caption, interval=interval))
     return windows
 
 

@@ -16,6 +16,7 @@ from itertools import pairwise
 from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO, Protocol
 
+from kinema.datasets.addresses import filesystem_of, is_address
 from kinema.datasets.caption_files import parse_fields, parse_table, taken_captions
 from kinema.datasets.lerobot import Dataset
 from kinema.errors import InputError, MediaError
@@ -159,14 +160,12 @@ class Store:
 
     def __init__(self, path: Path | str) -> None:
         self.given = str(path)
-        self.local = "://" not in self.given
-        import fsspec
-
+        self.local = not is_address(path)
+        self._fs, self._root = filesystem_of(path)
         try:
-            self._fs, self._root = fsspec.core.url_to_fs(str(Path(path).absolute()) if self.local else self.given)
             exists = self._fs.exists(self._root)
             self.is_file = exists and self._fs.isfile(self._root)
-        except (ValueError, ImportError, OSError) as error:
+        except Exception as error:  # whatever a filesystem of somebody else raises
             raise InputError(f"{self.given[:200]!r} cannot be opened: {str(error)[:200]}") from None
         if not exists:
             raise MediaError(
@@ -325,8 +324,6 @@ def _in_shard(store: Store, tar: str, where: str, place: tuple[int, int]) -> Vid
 
 
 def _episodes(store: Store, camera: str | None) -> list[FoundClip]:
-    if not store.local:
-        raise InputError(f"{store.given} is a dataset of LeRobot at an address; copy it to this machine and name the folder")
     dataset = Dataset.open(store.given, camera=camera)
     return [
         FoundClip(

@@ -13,6 +13,7 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
+from kinema.datasets.addresses import AnyPath
 from kinema.errors import InputError, MediaError, OutputError
 from kinema.media.write import SAME_FILE
 from kinema.types import Floats
@@ -56,13 +57,13 @@ def pyarrow_module() -> Any:
     return pyarrow
 
 
-def read_table(path: Path, **options: Any) -> Any:
+def read_table(path: AnyPath, **options: Any) -> Any:
     """A Parquet file; opened here, as pyarrow takes some names for addresses and does not know the bytes of others."""
     with path.open("rb") as file:
         return pyarrow_module().parquet.read_table(file, **options)
 
 
-def columns_of(path: Path) -> list[str]:
+def columns_of(path: AnyPath) -> list[str]:
     with path.open("rb") as file:
         return list(pyarrow_module().parquet.read_schema(file).names)
 
@@ -99,11 +100,11 @@ def write_video(path: Path, frames: NDArray[np.uint8], fps: float) -> None:
         file.mux(stream.encode())
 
 
-def _unreadable(path: Path, error: Exception) -> MediaError:
+def _unreadable(path: AnyPath, error: Exception) -> MediaError:
     return MediaError(f"{path} cannot be read as a video ({error}); copy the dataset again")
 
 
-def picture_times(path: Path) -> NDArray[np.float64]:
+def picture_times(path: AnyPath) -> NDArray[np.float64]:
     """When a video's pictures are, in seconds, in order; without decoding them."""
     try:
         with path.open("rb") as source, av.open(source, "r") as file:
@@ -114,7 +115,9 @@ def picture_times(path: Path) -> NDArray[np.float64]:
         raise _unreadable(path, error) from None
 
 
-def nearest_pictures(times: NDArray[np.float64], wanted: NDArray[np.float64], fps: float, path: Path) -> NDArray[np.int64]:
+def nearest_pictures(
+    times: NDArray[np.float64], wanted: NDArray[np.float64], fps: float, path: AnyPath
+) -> NDArray[np.int64]:
     """The numbers of the pictures at the wanted times; MediaError where one is further off than half a frame."""
     if not len(times):
         raise MediaError(f"{path} is cut short: it holds no pictures; copy the dataset again")
@@ -130,7 +133,7 @@ def nearest_pictures(times: NDArray[np.float64], wanted: NDArray[np.float64], fp
     return nearest
 
 
-def read_video(path: Path, wanted: NDArray[np.float64], fps: float) -> NDArray[np.uint8]:
+def read_video(path: AnyPath, wanted: NDArray[np.float64], fps: float) -> NDArray[np.uint8]:
     """The pictures at these times in seconds, uint8 [T, H, W, 3]."""
     times: list[float] = []
     pictures: list[NDArray[Any]] = []

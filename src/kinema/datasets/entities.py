@@ -3,15 +3,17 @@
     def entities(env):
         return {"ball": {"x": env.unwrapped.ball.x, "y": env.unwrapped.ball.y}}
 
-A world that is trained on them predicts them with its pictures, so that it can be asked for them. Some environments are known; for
-others a function reads them, `record(..., entities="module:function")`.
+A world that is trained on them predicts them with its pictures, so that it can be asked for them. Some environments are known:
+games of Atari, MiniGrid, PushT, Crafter, ViZDoom and whatever MuJoCo simulates; for others a function reads them,
+`record(..., entities="module:function")`.
 """
 
 from __future__ import annotations
 
 import importlib
+import logging
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import gymnasium as gym
@@ -21,17 +23,36 @@ from numpy.typing import NDArray
 from kinema.errors import InputError, excerpt
 from kinema.simulation.entity_numbers import Entities
 
+log = logging.getLogger(__name__)
+
 ReadEntities = Callable[[gym.Env[Any, Any]], Entities]
 _ENTITY, _FIELD = re.compile(r"\w(?:[\w -]{0,38}[\w-])?"), re.compile(r"\w{1,40}")
 MOST = float(np.finfo(np.float32).max)
 NONE = "none"
 """Of `record`'s `entities`: nothing is read."""
+MOST_BODIES, MOST_JOINTS, MOST_VARIABLES = 16, 24, 24
+"""What is read of one environment at most; what is more is named in the log."""
+OWN_LABELS = ("DoomPlayer", "Self")
+"""Labels of ViZDoom that are the player's own."""
 
 _ATARI: Mapping[str, Mapping[str, Mapping[str, int]]] = {
     "Pong": {
         "player": {"y": 51, "score": 14}, "opponent": {"y": 50, "score": 13}, "ball": {"x": 49, "y": 54},
     },
     "Breakout": {"paddle": {"x": 72}, "ball": {"x": 99, "y": 101}, "game": {"lives": 57}},
+    "Boxing": {"player": {"x": 32, "y": 34}, "opponent": {"x": 33, "y": 35}},
+    "Freeway": {"player": {"y": 14}, **{f"car {lane + 1}": {"x": 108 + lane} for lane in range(10)}},
+    "Hero": {"player": {"x": 27, "y": 31, "power": 43}},
+    "MsPacman": {
+        "player": {"x": 10, "y": 16}, "sue": {"x": 6, "y": 12}, "inky": {"x": 7, "y": 13}, "pinky": {"x": 8, "y": 14},
+        "blinky": {"x": 9, "y": 15}, "game": {"dots_eaten": 119, "lives": 123},
+    },
+    "Riverraid": {"player": {"x": 51, "fuel": 55}, "missile": {"x": 117, "y": 50}},
+    "Seaquest": {"player": {"x": 70, "y": 97, "oxygen": 102, "divers": 62}, "game": {"lives": 59}},
+    "Skiing": {"player": {"x": 25}},
+    "SpaceInvaders": {"player": {"x": 28}, "invaders": {"x": 26, "y": 24, "left": 17}, "game": {"lives": 73}},
+    "Tennis": {"player": {"x": 26, "y": 24, "score": 69}, "opponent": {"x": 27, "y": 25, "score": 70}, "ball": {"x": 16, "y": 17}},
+    "VideoPinball": {"ball": {"x": 67, "y": 68}},
 }  # fmt: skip
 """Bytes of the console's memory, as the Atari Annotated RAM Interface lists them (Anand et al. 2019, arXiv:1906.08226)."""
 
@@ -68,12 +89,82 @@ def _pusht(env: gym.Env[Any, Any]) -> Entities:
     return parts
 
 
-def reader_for(env_id: str, wanted: str | None) -> ReadEntities | None:
+def _crafter(env: gym.Env[Any, Any]) -> Entities:
+    """The player: x and y in cells, health, food, drink, energy, and how much of each thing is carried."""
+    game: Any = env.unwrapped
+    x, y = game.place
+    return {"player": {"x": x, "y": y, **{name: float(count) for name, count in game.inventory.items()}}}
+
+
+def _vizdoom(env: gym.Env[Any, Any]) -> Entities:
+    """The player's variables that the scenario gives, by their names in small letters, and the largest other thing in sight, in
+    pixels of the screen, where the scenario labels things; 0 where there is none."""
+    game, state = env.unwrapped.game, env.unwrapped.state  # type: ignore[attr-defined]
+    variables = list(game.get_available_game_variables())
+    parts = {"player": {v.name.lower(): float(game.get_game_variable(v)) for v in variables[:MOST_VARIABLES]}}
+    if game.is_labels_buffer_enabled():
+        labels = [one for one in getattr(state, "labels", ()) if one.object_name not in OWN_LABELS]
+        nearest = max(labels, key=lambda one: one.width * one.height, default=None)
+        fields: dict[str, float] = dict.fromkeys(("x", "y", "width", "height", "seen"), 0.0)
+        if nearest is not None:
+            middle = nearest.x + nearest.width / 2, nearest.y + nearest.height / 2
+            fields = dict(zip(fields, map(float, (*middle, nearest.width, nearest.height, 1)), strict=True))
+        parts["target"] = fields
+    return {name: numbers for name, numbers in parts.items() if numbers}
+
+
+def _own_names(given: Sequence[str], kind: str) -> list[str]:
+    """Names that entities may have, no two alike: other characters become _, and what has no name is numbered."""
+    names: list[str] = []
+    for number, name in enumerate(given):
+        plain = re.sub(r"[^\w-]", "_", name)[:32] or f"{kind} {number}"
+        names.append(plain if plain not in names else f"{plain} {number}")
+    return names
+
+
+def _mujoco(env: gym.Env[Any, Any]) -> ReadEntities:
+    """Reads the bodies of a simulation by MuJoCo, x, y and z in its own units, and the angles or lengths of joints of one degree of
+    freedom with how fast they change."""
+    model: Any = env.unwrapped.model  # type: ignore[attr-defined]
+    bodies, joints = list(range(1, model.nbody)), [i for i in range(model.njnt) if int(model.jnt_type[i]) in (2, 3)]
+    for kind, numbers, most in (("bodies", bodies, MOST_BODIES), ("joints", joints, MOST_JOINTS)):
+        if len(numbers) > most:
+            log.warning(
+                "of %d %s the first %d are recorded; --entities MODULE:FUNCTION reads others", len(numbers), kind, most
+            )
+    bodies, joints = bodies[:MOST_BODIES], joints[:MOST_JOINTS]
+    names = _own_names(
+        [str(model.body(i).name) for i in bodies]
+        + [f"{name}_joint" if (name := str(model.joint(i).name)) else "" for i in joints],
+        "part",
+    )
+
+    def read(env: gym.Env[Any, Any]) -> Entities:
+        data: Any = env.unwrapped.data  # type: ignore[attr-defined]
+        parts = {
+            name: dict(zip("xyz", map(float, data.xpos[i]), strict=True)) for name, i in zip(names, bodies, strict=False)
+        }
+        for name, i in zip(names[len(bodies) :], joints, strict=True):
+            place, speed = data.qpos[model.jnt_qposadr[i]], data.qvel[model.jnt_dofadr[i]]
+            parts[name] = {"place": float(place), "speed": float(speed)}
+        return parts
+
+    return read
+
+
+def _simulated_by_mujoco(env: gym.Env[Any, Any] | None) -> bool:
+    """Whether an environment has a model and data of MuJoCo."""
+    model, data = (getattr(env and env.unwrapped, name, None) for name in ("model", "data"))
+    return all(hasattr(model, name) for name in ("nbody", "njnt", "jnt_qposadr")) and hasattr(data, "xpos")
+
+
+def reader_for(env_id: str, wanted: str | None, env: gym.Env[Any, Any] | None = None) -> ReadEntities | None:
     """The function that reads an environment's entities.
 
     Args:
         env_id: Its Gymnasium id.
         wanted: "module:function", "none", or None for that of a known environment.
+        env: The environment, by which MuJoCo's are known; None: they are not.
 
     Returns:
         The function, or None where there is none.
@@ -92,7 +183,10 @@ def reader_for(env_id: str, wanted: str | None) -> ReadEntities | None:
         return lambda env: _atari(env, game)
     if name.startswith(("MiniGrid-", "BabyAI-")):
         return _minigrid
-    return _pusht if name.startswith("gym_pusht/") else None
+    for prefix, known in (("gym_pusht/", _pusht), ("Crafter", _crafter), ("Vizdoom", _vizdoom)):
+        if name.startswith(prefix):
+            return known
+    return _mujoco(env) if env is not None and _simulated_by_mujoco(env) else None
 
 
 def function_by_name(wanted: str, what: str, otherwise: str) -> Callable[..., Any]:

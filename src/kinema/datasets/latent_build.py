@@ -77,18 +77,23 @@ def text_key(caption: str) -> str:
     return hashlib.sha256(caption.encode()).hexdigest()[:32]
 
 
-def cache_identity(
-    clips: CaptionedClips, autoencoder: VideoAutoencoder, text: TextEncoder, config: LatentCacheConfig
-) -> dict[str, Any]:
-    """What tells whether a cache is of the same clips, autoencoder, text encoder and settings, each under its name."""
+def autoencoder_hash(autoencoder: VideoAutoencoder) -> str:
+    """What tells an autoencoder from others: a hash of its kind and its weights."""
     shape = f"{type(autoencoder).__name__} {autoencoder.channels} {autoencoder.space_factor} {autoencoder.time_factor}"
     weights = hashlib.sha256(shape.encode())
     if isinstance(autoencoder, nn.Module):
         for name, value in sorted(autoencoder.state_dict().items()):
             weights.update(name.encode() + value.detach().to("cpu", torch.float32).contiguous().numpy().tobytes())
+    return weights.hexdigest()
+
+
+def cache_identity(
+    clips: CaptionedClips, autoencoder: VideoAutoencoder, text: TextEncoder, config: LatentCacheConfig
+) -> dict[str, Any]:
+    """What tells whether a cache is of the same clips, autoencoder, text encoder and settings, each under its name."""
     return {
         "clips": clips.identity(),
-        "autoencoder": weights.hexdigest(),
+        "autoencoder": autoencoder_hash(autoencoder),
         "text encoder": f"{type(text).__name__} {text.dim}" + (f" {text.sha256}" if isinstance(text, FolderEncoder) else ""),
         "settings": asdict(config),
         "format": FORMAT,

@@ -12,7 +12,7 @@ Axes: T latent frames, C channels, h x w latent cells.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,10 +25,13 @@ from kinema.datasets.clip_batches import (
     Candidates,
     ClipBatch,
     LatentWindow,
+    WindowKind,
+    WindowMix,
     check_draw,
     choose_windows,
     draw_generator,
     held_out_names,
+    kind_weights,
     stacked_text,
     too_long,
 )
@@ -93,6 +96,7 @@ class LatentCache:
         self.held_out = held_out_names(self.names)
         self._latents, self._states = ShardReader(self.folder, LATENTS), ShardReader(self.folder, TEXT)
         self._candidates: dict[tuple[int, bool], dict[tuple[int, int], Candidates]] = {}
+        self._kinds: dict[tuple[WindowMix, bool], dict[WindowKind, Candidates]] = {}
 
     @property
     def channels(self) -> int:
@@ -117,6 +121,31 @@ class LatentCache:
         clips = [clip for clip in self._clips if (clip["name"] in self.held_out) == held_out]
         return max((sum(clip["pieces"]) if self.time_factor == 1 else max(clip["pieces"]) for clip in clips), default=0)
 
+    def kinds(self, mix: WindowMix, *, held_out: bool = False) -> dict[WindowKind, Candidates]:
+        """What windows of each shape, length and rate can be drawn from, in a fixed order. Rates are a clip's own, a half of it,
+        and so on, `mix.rates` of them; nothing lies between, as nothing is made up."""
+        if (mix, held_out) not in self._kinds:
+            rows: dict[WindowKind, list[tuple[int, int, int, int, int]]] = {}
+            for frames in sorted(set(mix.lengths)):
+                for interval in range(1, (mix.rates if self.time_factor == 1 and frames > 1 else 1) + 1):
+                    for number, row in self._rows(frames, held_out, interval):
+                        clip = self._clips[number]
+                        fps = float(f"{float(clip['fps']) / interval:.2g}")
+                        kind = WindowKind(height=clip["height"], width=clip["width"], frames=frames, fps=fps)
+                        rows.setdefault(kind, []).append(row)
+            self._kinds[mix, held_out] = {kind: Candidates.of(rows[kind]) for kind in sorted(rows)}
+        return self._kinds[mix, held_out]
+
+    def choose_kind(self, rng_seed: int, step: int, mix: WindowMix, *, held_out: bool = False) -> WindowKind:
+        """The shape, length and rate of a step's windows, a pure function of seed and step
+        (`kinema.datasets.clip_batches.kind_weights` says how often which is drawn). InputError: no clip is long enough."""
+        kinds = self.kinds(mix, held_out=held_out)
+        if not kinds:
+            raise too_long(min(mix.lengths), self.longest(held_out=held_out), held_out, str(self.folder))
+        place = draw_generator(rng_seed, step, 3).random()
+        edges = np.cumsum(kind_weights(kinds))
+        return list(kinds)[min(int(np.searchsorted(edges, place, side="right")), len(kinds) - 1)]
+
     def sample_batch(
         self,
         rng_seed: int,
@@ -127,6 +156,7 @@ class LatentCache:
         held_out: bool = False,
         rank: int = 0,
         world_size: int = 1,
+        mix: WindowMix | None = None,
     ) -> ClipBatch:
         """Draw a batch: a pure function of seed and step, so that a run that goes on sees what it would have seen.
 
@@ -141,6 +171,8 @@ class LatentCache:
             held_out: Whether to draw of the clips that training never sees, instead of the others.
             rank: Whose share of the batch is returned: rows rank * batch / world_size and on.
             world_size: How many ranks there are. The shares of all ranks joined are the batch of one.
+            mix: Windows are of the kind that `choose_kind` returns for it, which has to have so many frames. None: windows of one
+                shape at the rates that their clips are stored at.
 
         Returns:
             The share of the batch.
@@ -150,11 +182,17 @@ class LatentCache:
             MediaError: A shard was changed or deleted.
         """
         check_draw(rng_seed, step, batch, frames, rank, world_size)
-        eligible = self._eligible(frames, held_out)
+        if mix is None:
+            eligible = list(self._eligible(frames, held_out).values())
+        else:
+            kind = self.choose_kind(rng_seed, step, mix, held_out=held_out)
+            if kind.frames != frames:
+                raise InputError(f"{frames} frames: expected {kind.frames}, as windows of step {step} have in this mix")
+            eligible = [self.kinds(mix, held_out=held_out)[kind]]
         if not eligible:
             raise too_long(frames, self.longest(held_out=held_out), held_out, str(self.folder))
         windows = choose_windows(
-            list(eligible.values()), [len(clip["captions"]) for clip in self._clips], batch,
+            eligible, [len(clip["captions"]) for clip in self._clips], batch,
             draw_generator(rng_seed, step, int(held_out)), joined=self.time_factor == 1,
         )  # fmt: skip
         share = batch // world_size
@@ -170,7 +208,7 @@ class LatentCache:
         states, mask = stacked_text(texts, self._tokens)
         return ClipBatch(
             latents=torch.stack([self._window(window, frames) for window in windows]).float(),
-            fps=torch.tensor([float(clip["fps"]) for clip in clips]),
+            fps=torch.tensor([float(clip["fps"]) / window.interval for clip, window in zip(clips, windows, strict=True)]),
             text_states=states,
             text_mask=mask,
             names=tuple(str(clip["name"]) for clip in clips),
@@ -181,35 +219,37 @@ class LatentCache:
         """[frames, C, h, w] in bfloat16."""
         if window.piece is not None:
             return self._piece(window.clip, window.piece, 0, frames)
-        parts, begin = [], 0
+        parts, begin, stop = [], 0, window.start + (frames - 1) * window.interval + 1
         for piece, length in enumerate(self._clips[window.clip]["pieces"]):
-            first, last = max(window.start - begin, 0), min(window.start + frames - begin, length)
+            first, last = max(window.start - begin, 0), min(stop - begin, length)
             if first < last:
                 parts.append(self._piece(window.clip, piece, first, last))
             begin += length
-        return torch.cat(parts)
+        return torch.cat(parts)[:: window.interval]
 
     def _piece(self, clip: int, piece: int, start: int, stop: int) -> Tensor:
         key = f"{clip}.{piece}"
         return self._latents.read(self._places[key], key, start, stop)
 
+    def _rows(self, frames: int, held_out: bool, interval: int) -> Iterator[tuple[int, tuple[int, int, int, int, int]]]:
+        """Numbers of the clips that have windows of so many frames, each `interval`-th shown, with rows for `Candidates.of`; a row
+        for each piece where windows begin with pieces."""
+        span = (frames - 1) * interval + 1
+        for number, clip in enumerate(self._clips):
+            if (clip["name"] in self.held_out) == held_out:
+                lengths = [sum(clip["pieces"])] if self.time_factor == 1 else clip["pieces"]
+                for piece, length in enumerate(lengths):
+                    if length >= span:
+                        count = length // span if self.time_factor == 1 else 1
+                        yield number, (number, piece, length - span, interval, count)
+
     def _eligible(self, frames: int, held_out: bool) -> dict[tuple[int, int], Candidates]:
         """Candidates by shape, in a fixed order."""
         if (frames, held_out) not in self._candidates:
-            rows: dict[tuple[int, int], list[tuple[int, int, int, int]]] = {}
-            for number, clip in enumerate(self._clips):
-                if (clip["name"] in self.held_out) != held_out:
-                    continue
-                lengths = [sum(clip["pieces"])] if self.time_factor == 1 else clip["pieces"]
-                for piece, length in enumerate(lengths):
-                    if length >= frames:
-                        row = number, piece, length - frames, length // frames if self.time_factor == 1 else 1
-                        rows.setdefault((clip["height"], clip["width"]), []).append(row)
-            self._candidates[frames, held_out] = {}
-            for shape in sorted(rows):
-                clips, pieces, spare, weights = np.array(rows[shape], np.int64).T
-                edges = np.cumsum(weights).astype(np.float64)
-                self._candidates[frames, held_out][shape] = Candidates(clip=clips, piece=pieces, spare=spare, edges=edges)
+            rows: dict[tuple[int, int], list[tuple[int, int, int, int, int]]] = {}
+            for number, row in self._rows(frames, held_out, 1):
+                rows.setdefault((self._clips[number]["height"], self._clips[number]["width"]), []).append(row)
+            self._candidates[frames, held_out] = {shape: Candidates.of(rows[shape]) for shape in sorted(rows)}
         return self._candidates[frames, held_out]
 
     @staticmethod

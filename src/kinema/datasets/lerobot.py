@@ -28,6 +28,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from kinema.datasets.addresses import AnyPath, name_below, path_at
 from kinema.datasets.dataset_files import (
     CHUNK,
     SENSORS,
@@ -59,11 +60,11 @@ def _name_of(camera: str, cameras: list[str], folder: Path | str) -> str:
     return matches[0]
 
 
-def _lines(path: Path) -> list[dict[str, Any]]:
+def _lines(path: AnyPath) -> list[dict[str, Any]]:
     return [parse_json(line) for line in path.read_text(encoding="utf-8-sig").splitlines() if line.strip()]
 
 
-def _read_meta(root: Path, info: dict[str, Any]) -> tuple[list[dict[str, Any]], dict[int, str]]:
+def _read_meta(root: AnyPath, info: dict[str, Any]) -> tuple[list[dict[str, Any]], dict[int, str]]:
     """Where each episode lies, and the tasks by their number, of either version."""
     if _major(info) == V2:
         chunk = int(info.get("chunks_size") or CHUNK)
@@ -71,7 +72,8 @@ def _read_meta(root: Path, info: dict[str, Any]) -> tuple[list[dict[str, Any]], 
         tasks = {int(row["task_index"]): str(row["task"]) for row in _lines(root / "meta/tasks.jsonl")}
     else:
         rows = []
-        for part in sorted((root / "meta/episodes").glob("chunk-*/file-*.parquet")):
+        parts: list[AnyPath] = list((root / "meta/episodes").glob("chunk-*/file-*.parquet"))
+        for part in sorted(parts, key=str):
             rows += read_table(part).to_pylist()
         table = read_table(root / "meta/tasks.parquet").to_pydict()
         names = table.get("__index_level_0__") or table.get("task") or [""] * len(table["task_index"])
@@ -98,7 +100,7 @@ class Dataset:
     as they are read.
     """
 
-    folder: Path
+    folder: AnyPath
     info: dict[str, Any]
     rows: list[dict[str, Any]]
     tasks: dict[int, str]
@@ -109,14 +111,14 @@ class Dataset:
     def open(folder: Path | str, *, camera: str | None = None) -> Dataset:
         """Read what there is and check all of it but the pixels.
 
-        camera: the one to read of several, by its feature ("observation.images.top") or the feature's last part ("top"); by default
-        the first.
+        folder: on this machine, or at an address of fsspec, such as s3://bucket/pong; files are read where they lie. camera: the
+        one to read of several, by its feature ("observation.images.top") or the feature's last part ("top"); by default the first.
         MediaError: no dataset, one of a version that is not known, or what is missing, cut short or not finite in it.
-        InputError: no such camera.
+        InputError: no such camera, or an address that cannot be reached or whose package is not installed.
         """
-        pa, root = pyarrow_module(), Path(folder)
+        pa, root = pyarrow_module(), path_at(folder)
         path = root / "meta/info.json"
-        if not path_exists(path):
+        if not (path_exists(path) if isinstance(path, Path) else path.exists()):
             raise MediaError(f"{folder} holds no episode dataset (meta/info.json); make one with kinema record")
         try:
             info = parse_json(path.read_text(encoding="utf-8-sig"))
@@ -165,7 +167,7 @@ class Dataset:
         """Whether pictures lie in videos, rather than one by one beside the numbers."""
         return bool(self.info["features"][self.image]["dtype"] == "video")
 
-    def _files(self) -> Iterator[Path]:
+    def _files(self) -> Iterator[AnyPath]:
         seen = set()
         for row in self.rows:
             for path in (self._data(row), *([self._video(row)] if self._filmed else [])):
@@ -178,10 +180,10 @@ class Dataset:
             return {"episode_chunk": row["episode_chunk"], "episode_index": row["episode_index"]}
         return {"chunk_index": row[f"{key}/chunk_index"], "file_index": row[f"{key}/file_index"]}
 
-    def _data(self, row: dict[str, Any]) -> Path:
+    def _data(self, row: dict[str, Any]) -> AnyPath:
         return self.folder / str(self.info["data_path"]).format(**self._where(row, "data"))
 
-    def _video(self, row: dict[str, Any]) -> Path:
+    def _video(self, row: dict[str, Any]) -> AnyPath:
         where = self._where(row, f"videos/{self.image}")
         return self.folder / str(self.info["video_path"]).format(video_key=self.image, **where)
 
@@ -189,7 +191,7 @@ class Dataset:
         """When the episode begins in its video."""
         return float(row.get(f"videos/{self.image}/from_timestamp") or 0.0)
 
-    def _table(self, path: Path, columns: Sequence[str] | None = None, episode: int | None = None) -> Any:
+    def _table(self, path: AnyPath, columns: Sequence[str] | None = None, episode: int | None = None) -> Any:
         """Columns of a file (None: all), of one episode (None: of all)."""
         pa = pyarrow_module()
         try:
@@ -200,7 +202,7 @@ class Dataset:
     def _check_numbers(self) -> None:
         """MediaError where rows are missing, a number is not finite or of another width, or a task is not listed."""
         pa = pyarrow_module()
-        by_file: dict[Path, list[dict[str, Any]]] = {}
+        by_file: dict[AnyPath, list[dict[str, Any]]] = {}
         for row in self.rows:
             by_file.setdefault(self._data(row), []).append(row)
         for path, rows in by_file.items():
@@ -230,7 +232,7 @@ class Dataset:
             if unknown:
                 raise MediaError(f"{path}: task {min(unknown)} is not in the dataset's list of tasks")
 
-    def _vectors(self, table: Any, name: str, path: Path) -> Floats:
+    def _vectors(self, table: Any, name: str, path: AnyPath) -> Floats:
         """A column as float32 [T, numbers of the feature]."""
         width = int(np.prod(self.info["features"].get(name, {"shape": [1]})["shape"]))
         try:
@@ -246,7 +248,7 @@ class Dataset:
         """MediaError where a video has no picture at the time of a row."""
         if not self._filmed:
             return
-        times: dict[Path, NDArray[np.float64]] = {}
+        times: dict[AnyPath, NDArray[np.float64]] = {}
         for row in self.rows:
             path = self._video(row)
             if path not in times:
@@ -283,10 +285,13 @@ class Dataset:
         try:
             if isinstance(stored, dict):
                 data = stored.get("bytes")
-                source: Any = io.BytesIO(data) if data else self.folder / str(stored["path"])
             else:
-                source = io.BytesIO(stored) if isinstance(stored, bytes) else self.folder / str(stored)
-            with Image.open(source) as picture:
+                data = stored if isinstance(stored, bytes) else None
+            place = None if data else str(stored["path"] if isinstance(stored, dict) else stored)
+            with (
+                io.BytesIO(data) if data else (self.folder / str(place)).open("rb") as source,
+                Image.open(source) as picture,
+            ):
                 return np.asarray(picture.convert("RGB"), np.uint8)
         except (OSError, KeyError, ValueError, TypeError) as error:
             raise MediaError(
@@ -334,7 +339,7 @@ class Dataset:
         """What tells whether it is still the same data: counts, rate, actions, a hash of its numbers and of its files' sizes."""
         files = hashlib.sha256()
         for path in self._files():
-            files.update(f"{path.relative_to(self.folder).as_posix()} {path.stat().st_size}\n".encode())
+            files.update(f"{name_below(path, self.folder)} {path.stat().st_size}\n".encode())
             if path.suffix == ".parquet":
                 files.update(path.read_bytes())
         return {

@@ -266,7 +266,7 @@ def record(
         spec, eyes, rate = spec_of(env.action_space), Eyes.of(env, size, picture), rate_of(env)
         about |= {"action": spec, **({} if picture is None else {"picture": picture})}
         about |= {"action_names": names} if (names := action_names(env)) else {}
-        read = entities if callable(entities) else reader_for(env_id, entities)
+        read = entities if callable(entities) else reader_for(env_id, entities, env)
         if read is not None:
             with in_code_of(env):
                 env.reset(seed=seed % 2**31)

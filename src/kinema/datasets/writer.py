@@ -85,7 +85,10 @@ class Writer:
         theirs = {name: old.info.get(name) for name in ours}
         if theirs != ours:
             differs = ", ".join(name for name in ours if theirs[name] != ours[name])
-            raise InputError(f"{self.folder} holds a dataset of another kind ({differs} differ); name another folder")
+            fewer = old.sensors < int(self.features.get(SENSORS, {"shape": [0]})["shape"][0])
+            bare = fewer and not any("." in name for name in old.sensor_names)
+            hint = ", or go on without entities: --entities none" if bare else ""
+            raise InputError(f"{self.folder} holds a dataset of another kind ({differs} differ); name another folder{hint}")
         self.rows, self.tasks = old.rows, {task: number for number, task in old.tasks.items()}
 
     def add(self, episode: Recorded) -> int:

@@ -36,6 +36,17 @@ class Crafter(gym.Env[NDArray[np.uint8], Any]):
         dead = bool(info.get("discount", 1.0) == 0.0)
         return np.asarray(pixels, np.uint8), float(reward), dead, bool(done and not dead), {"inventory": info["inventory"]}
 
+    @property
+    def place(self) -> tuple[float, float]:
+        """Where the player is, in cells."""
+        x, y = self._env._player.pos
+        return float(x), float(y)
+
+    @property
+    def inventory(self) -> dict[str, int]:
+        """Health, food, drink, energy, and how much of each thing the player carries."""
+        return dict(self._env._player.inventory)
+
     def render(self) -> NDArray[np.uint8] | None:
         return np.asarray(self._env.render(), np.uint8) if self.render_mode == "rgb_array" else None
 

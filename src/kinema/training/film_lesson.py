@@ -2,7 +2,8 @@
 heard.
 
 Single pictures come first, since what a text says is seen in a picture: a step of them holds pictures and texts of as many clips as
-a step of clips holds frames. Then come clips, and pictures now and then.
+a step of clips holds frames. Then come clips, and pictures now and then. All clips of a step have one shape, length and rate; with
+shorter windows there are more of them. Rates are real: the network reads the times of frames in seconds.
 
 Most rows are noised as a whole, as a film from words begins. In some the first frames, the last, or some in between are known, as
 in a film from pictures or one that goes on; in some every frame has a level of its own (diffusion forcing). In a few the text is
@@ -23,7 +24,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from kinema.datasets.clip_batches import ClipBatch, ClipSet
+from kinema.datasets.clip_batches import ClipBatch, ClipSet, WindowMix
 from kinema.diffusion.flow import (
     USUAL_SIDE,
     align_level,
@@ -59,6 +60,10 @@ class FilmRecipe(DiTRecipe):
     full: bool = False
     """Whether those blocks read all tokens of all frames in one attention, in place of along time (`DiTConfig.full`)."""
     frames: int = 12
+    lengths: int = 3
+    """Among how many lengths the windows of clips vary: `frames`, a half of it, a quarter, down to 2."""
+    rates: int = 2
+    """Among how many rates: a clip's own, a half of it, a third. With one length and one rate, batches are of one shape alone."""
     fps: float = 8.0
     short_side: int = 64
     """Pixels that the shorter side of clips is resized to."""
@@ -91,8 +96,8 @@ class FilmRecipe(DiTRecipe):
     """Folder of a text encoder of transformers; "" for the one that comes with Kinema."""
 
     before: ClassVar[Mapping[str, Any]] = {
-        "places": False, "pure_share": 0.25, "pictures_first": 0.0, "picture_share": 0.0,
-        "shift_by_size": False,
+        "places": False, "pure_share": 0.25, "pictures_first": 0.0, "picture_share": 0.0, "shift_by_size": False, "lengths": 1,
+        "rates": 1,
     }  # fmt: skip
 
     def __post_init__(self) -> None:
@@ -109,6 +114,16 @@ class FilmRecipe(DiTRecipe):
             raise InputError(
                 f"shortcut_share {self.shortcut_share} from {self.shortcuts_from} of the run on: expected shares, 0 to 1"
             )
+        if not 1 <= self.lengths <= 8 or not 1 <= self.rates <= 8:
+            raise InputError(f"lengths {self.lengths}, rates {self.rates}: expected 1 to 8 of both")
+
+    @property
+    def mix(self) -> WindowMix | None:
+        """Which lengths and rates windows of clips have; None: `frames`, and the rates that clips are stored at."""
+        if self.lengths == self.rates == 1:
+            return None
+        lengths = dict.fromkeys(max(self.frames // 2**halvings, 2) for halvings in range(self.lengths))
+        return WindowMix(lengths=tuple(lengths), rates=self.rates)
 
 
 def draw_known(rows: int, frames: int, generator: torch.Generator) -> Tensor:
@@ -230,9 +245,12 @@ class ClipsLesson:
         recipe = self.recipe
         generator = torch.Generator().manual_seed((recipe.seed * 1_000_003 + step) % 2**63)
         of_pictures = torch.rand((), generator=generator) < recipe.picture_share or done < recipe.pictures_first
-        count, frames = (recipe.batch * recipe.frames, 1) if of_pictures else (recipe.batch, recipe.frames)
+        mix, frames = None if of_pictures else recipe.mix, 1 if of_pictures else recipe.frames
+        if mix is not None:
+            frames = self.clips.choose_kind(recipe.seed, step, mix).frames
+        count = recipe.batch * (recipe.frames // frames)
         rows = share.rows(count)
-        batch = self.clips.sample_batch(recipe.seed, step, count, frames, rank=share.number, world_size=share.of)
+        batch = self.clips.sample_batch(recipe.seed, step, count, frames, rank=share.number, world_size=share.of, mix=mix)
         size = (batch.latents.shape[-2], batch.latents.shape[-1])
         level = draw_film_levels(recipe, count, frames, generator, size)
         weight = mean_one((level > 0).float())
@@ -251,17 +269,23 @@ class ClipsLesson:
         name = "pictures" if of_pictures else "video"
         return {name: film_loss(network, batch, level[rows], weight[rows], heard[rows], noise[rows], device)}
 
+    def held_out_frames(self) -> int:
+        """Of the windows of held-out clips that are measured: `frames`, or, where lengths vary, fewer if the clips are shorter."""
+        if self.recipe.mix is None:
+            return self.recipe.frames
+        return min(self.recipe.frames, self.clips.longest(held_out=True))
+
     @torch.no_grad()
     def held_out_loss(
         self, network: Estimator, device: torch.device, *, batches: int = 4, share: Share = WHOLE
     ) -> dict[float, float]:
         """Squared error on fixed held-out clips with fixed noise, all frames at one level, by level; the mean of those of all
         shares is that of the whole. 1 is the error of the best answer that knows nothing, the mean of all latents."""
-        recipe, rows = self.recipe, share.rows(self.recipe.batch)
+        recipe, rows, frames = self.recipe, share.rows(self.recipe.batch), self.held_out_frames()
         result = dict.fromkeys(HELD_OUT_LEVELS, 0.0)
         for number in range(batches):
             batch = self.clips.sample_batch(
-                0, number, recipe.batch, recipe.frames, held_out=True, rank=share.number, world_size=share.of
+                0, number, recipe.batch, frames, held_out=True, rank=share.number, world_size=share.of
             )
             shape = (recipe.batch, *batch.latents.shape[1:])
             noise = torch.randn(shape, generator=torch.Generator().manual_seed(number))[rows]

@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import logging
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import asdict, replace
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -29,6 +30,7 @@ from kinema.text import TextEncoder
 from kinema.text.folder_encoder import encoder_entries, open_text_encoder
 from kinema.training import checkpoint
 from kinema.training.board import Boards, check_boards
+from kinema.training.clip_usage import clip_usage, usage_lines
 from kinema.training.dit_trainer import DiTTrainer, Estimator, recipe_of_run
 from kinema.training.film_lesson import ClipsLesson, FilmRecipe
 from kinema.training.forecast import film_kind
@@ -51,7 +53,7 @@ SHOWN = 4
 def film_config(cache: ClipSet, recipe: FilmRecipe, about: str) -> DiTModelConfig:
     """What a model of these clips is."""
     across, depth, heads = SIZES[recipe.size]
-    shapes = cache.buckets(recipe.frames)
+    shapes = cache.buckets(min(recipe.frames, cache.longest()))
     (rows, columns), _ = max(shapes.items(), key=lambda item: item[1])
     return DiTModelConfig(
         name=f"film-{about}",
@@ -157,6 +159,9 @@ def _train(
         raise InputError(
             f"{_paths(learned)} holds other clips than those that the run in {out} began with{how}; name another --out"
         )
+    if state is not None:
+        with checkpoint.fitting(out):
+            _check_windows({**FilmRecipe.before, **state["recipe"]}, wish, out)
     if minutes is None and steps is None:
         steps, minutes = (state["steps"], state["minutes"]) if state is not None else (None, MINUTES)
     wish = recipe_of_model(wish) if wish.begin and state is None else wish
@@ -175,7 +180,11 @@ def _train(
     alone = len(learned) == 1
     every = [cached(clips, out / (CACHE if alone else f"{CACHE}-{i + 1}")) for i, (clips, _) in enumerate(learned)]
     cache: ClipSet = every[0] if alone else Mixture([(one, weight) for one, (_, weight) in zip(every, learned, strict=True)])
-    wish = replace(wish, frames=_frames(learned, every, wish.frames))
+    wish = replace(wish, frames=_frames(learned, every, wish))
+    sets = [(str(clips.path), one) for (clips, _), one in zip(learned, every, strict=True)]
+    used = clip_usage(sets, wish, autoencoder.space_factor)
+    for line in usage_lines(used):
+        log.info("%s", line)
     config = film_config(cache, wish, "-".join(folder_name(clips.path) or "clips" for clips, _ in learned))
     config = replace(config, **encoder_entries(text))
     lesson = ClipsLesson(cache, wish)
@@ -197,7 +206,7 @@ def _train(
     after = trainer.take_figures()
     if boards is not None:
         boards.close()
-    return finish(trainer, _paths(learned), cache, wish, autoencoder, text, before, after)
+    return finish(trainer, _paths(learned), cache, wish, autoencoder, text, before, after, used)
 
 
 def held_out_figures(
@@ -208,15 +217,34 @@ def held_out_figures(
     return ranks.mean_figures({f"held_out_{level:g}": value for level, value in mine.items()})
 
 
-def _frames(learned: WeightedClips, caches: Sequence[LatentCache], wished: int) -> int:
-    """How many frames are learned at once: as wished, or as the longest clips of every set have. InputError: a set of stills."""
-    frames = wished
+def _check_windows(began: Mapping[str, Any], wish: FilmRecipe, out: Path) -> None:
+    """InputError where a run would go on with windows of other lengths or rates than it began with."""
+    if (began["lengths"], began["rates"]) != (wish.lengths, wish.rates):
+        raise InputError(
+            f"the run in {out} has clips of {began['lengths']} lengths and {began['rates']} rates, not {wish.lengths} and"
+            f" {wish.rates}; go on with --lengths {began['lengths']} --rates {began['rates']}, or name another --out"
+        )
+
+
+def _frames(learned: WeightedClips, caches: Sequence[LatentCache], wish: FilmRecipe) -> int:
+    """How many frames are learned at once at most: as wished, or as the longest clips have; where lengths do not vary, of every
+    set, and of those that are held out. InputError: a set of stills."""
+    frames = wish.frames
+    if wish.mix is not None:
+        frames = min(frames, max(cache.longest() for cache in caches))
     for (clips, _), cache in zip(learned, caches, strict=True):
         longest = min(cache.longest(), cache.longest(held_out=True))
         if longest < 2:
             raise InputError(
                 f"{clips.path}: the longest clips that are held out, or the others, have 1 frame; expected 2 or more"
             )
+        if (mix := replace(wish, frames=frames).mix) is not None:
+            if cache.longest() < min(mix.lengths):
+                raise InputError(
+                    f"{clips.path}: the longest clip for training has {cache.longest()} frames, the shortest windows have"
+                    f" {min(mix.lengths)}; train with more --lengths or fewer --frames"
+                )
+            continue
         if longest < frames:
             log.info("clips of %s are short: training takes %d frames at a time", clips.path, longest)
         frames = min(frames, longest)
@@ -236,6 +264,7 @@ def finish(
     text: TextEncoder,
     before: dict[str, float],
     after: dict[str, float],
+    used: Sequence[dict[str, Any]] = (),
 ) -> Path:
     """Write the model as it is, its card, which names `data`, and its picture; all ranks call it, and the first one writes.
     Returns its folder, OUT/film."""
@@ -247,14 +276,14 @@ def finish(
     trained = {
         "recipe": "video", "data": data, "clips": len(cache.names), "steps": trainer.step,
         "minutes": round(trainer.elapsed_s / 60, 1), "date": date.today().isoformat(), "settings": asdict(wish),
-        "figures": {name: round(value, 4) for name, value in figures.items()}, "forecast": trainer.forecast,
+        "figures": {name: round(value, 4) for name, value in figures.items()}, "usage": list(used), "forecast": trainer.forecast,
     }  # fmt: skip
     done = replace(config, trained=trained)
     save(folder, done, weights, film_card(done, figures))
     shutil.copytree(weights_folder() / wish.autoencoder, folder / wish.autoencoder, dirs_exist_ok=True)
     model = DiTModel(config, trainer.network_of(weights), autoencoder, device=str(trainer.device))
     model.text = text
-    _picture(model, cache, wish.frames, out / "films.png")
+    _picture(model, cache, ClipsLesson(cache, wish).held_out_frames(), out / "films.png")
     return folder
 
 
@@ -293,6 +322,10 @@ def film_card(config: DiTModelConfig, figures: dict[str, float]) -> str:
             for name, value in figures.items()
             if name.startswith("held_out_")
         ),
+        "",
+        "What it was trained on:",
+        "",
+        *("    " + line for line in usage_lines(trained.get("usage", []))),
         "",
         "It knows what its clips show and nothing else.",
         "",

@@ -15,6 +15,7 @@ from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import asdict, replace
 from datetime import date
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +52,8 @@ log = logging.getLogger(__name__)
 MINUTES = 60.0
 AUTOENCODER = "codec"
 """The folder, in the run's and in the model's, of a autoencoder that was trained on."""
+TRACKS = "tracks"
+"""The folder, in the run's, of a recording as latents and numbers; of several, the beginning of the names of their folders."""
 WeightedRecordings = Sequence[tuple[Dataset, float]]
 """Recordings with their weights."""
 RUN = "run.json"
@@ -177,8 +180,8 @@ def data_of_run(out: Path | str) -> tuple[list[WeightedFolder], str | None] | No
     try:
         begun = parse_json((Path(out) / RUN).read_text(encoding="utf-8"))
         if "folders" in begun:
-            return [(Path(folder), float(weight)) for folder, weight in begun["folders"]], begun["camera"]
-        return [(Path(begun["folder"]), 1.0)], str(begun["data"]["camera"])
+            return [(str(folder), float(weight)) for folder, weight in begun["folders"]], begun["camera"]
+        return [(str(begun["folder"]), 1.0)], str(begun["data"]["camera"])
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
@@ -198,7 +201,8 @@ def _write_begun(
     out: Path, minutes: float | None, steps: int | None, learned: WeightedRecordings, camera: str | None
 ) -> None:
     path, temporary = out / RUN, out / f".{RUN}.tmp"
-    folders = [(str(data.folder.resolve()), weight) for data, weight in learned]
+    places = [data.folder.resolve() if isinstance(data.folder, Path) else data.folder for data, _ in learned]
+    folders = [(str(place), weight) for place, (_, weight) in zip(places, learned, strict=True)]
     where: dict[str, Any] = {"folder": folders[0][0]} if len(folders) == 1 else {"folders": folders, "camera": camera}
     begun = {"minutes": minutes, "steps": steps, "data": _identity(learned), **where}
     try:
@@ -244,8 +248,8 @@ def train_world(
 ) -> Path:
     """Train a world model of a dataset; returns the folder of the finished model, `out`/world.
 
-    data: a folder, or several with weights, of which each step takes one by weight; their pictures have one size, and their numbers
-    besides pictures are left out. Of several, the folder of all finished models is returned, `out`/worlds.
+    data: a folder or an address, or several with weights, of which each step takes one by weight; their pictures have one size, and
+    their numbers besides pictures are left out. Of several, the folder of all finished models is returned, `out`/worlds.
 
     minutes: of the autoencoder's and the world's training together. steps: of the world's; the autoencoder takes as many
     besides as give it the recipe's share of all. With both, whichever is first ends each. With neither, an hour, or what a
@@ -354,9 +358,11 @@ def _train(
             scale = float(state["config"]["world"]["reward_scale"])
     widest = max(width(dataset.about["action"]) for dataset in datasets)
     every, text = [], open_text_encoder(wish.text_encoder, device)
-    for dataset in datasets:
+    for number, dataset in enumerate(datasets, 1):
         among = Among(widest, word_of(dataset)) if len(learned) > 1 else None
-        every.append(Recordings(dataset, autoencoder, reading, scale, among=among, text=text))
+        place = out / (TRACKS if among is None else f"{TRACKS}-{number}")
+        read = partial(Recordings, dataset, autoencoder, reading, scale, among=among, text=text, folder=place)
+        every.append(ranks.prepare(read, read))
     configs = [config_for(data, one, wish, _name_of(data)) for data, one in zip(datasets, every, strict=True)]
     configs = [replace(config, **encoder_entries(text)) if config.network.text_dim else config for config in configs]
     left = minutes * (1 - share) if minutes is not None else None

@@ -13,8 +13,10 @@ Axes: B rows, T frames that are asked for, K frames of context before each, C ch
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
@@ -23,6 +25,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from kinema.autoencoder import VideoAutoencoder
+from kinema.datasets.latent_build import autoencoder_hash
 from kinema.datasets.lerobot import Dataset
 from kinema.diffusion.flow import draw_levels, mean_one, noise_to, squared_error
 from kinema.envs.spaces import padded
@@ -33,6 +36,7 @@ from kinema.text import TextEncoder, default_encoder
 from kinema.training.dit_trainer import DiTRecipe, Estimator
 from kinema.training.parallel import WHOLE, Share
 from kinema.training.seeds import StepDraw, step_rng
+from kinema.training.track_files import TrackFiles, TrackWriter
 
 MOVED = 0.25
 """Change of a latent from one frame to the next above which its cell counts as changed."""
@@ -48,6 +52,10 @@ MAX_TOKENS = 40
 HELD_OUT_WORLD_LEVELS = (0.5, 1.0)
 """At which held-out errors are measured; a rollout asks at the last one, 1."""
 HELD_OUT_BATCHES = 4
+MOST_SHOWN = 8192
+"""Pictures that the autoencoder is judged by, about."""
+MANY = 1 << 20
+"""Frames of which means are taken at once; of more, part by part in float64."""
 VECTOR_WEIGHTS = {"reward": 1.0, "terminated": 1.0, "sensors": 0.3}
 
 
@@ -117,6 +125,20 @@ def reward_unit(rewards: NDArray[np.floating[Any]]) -> float:
     return float(max(np.quantile(sizes, 0.99), sizes.max() / REWARD_LIMIT)) if len(sizes) else 1.0
 
 
+def mean_and_std(numbers: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Of numbers [N, D], of which N may be so many that they are read from a file: [D] each, the latter 0.001 at least. Zeros where
+    there are none."""
+    if not numbers.size:
+        none: NDArray[np.float32] = numbers[:0].sum(0)
+        return none, none
+    if len(numbers) <= MANY:
+        return numbers.mean(0), np.maximum(numbers.std(0), 1e-3)
+    parts = [slice(begin, begin + MANY) for begin in range(0, len(numbers), MANY)]
+    mean = sum(numbers[part].sum(0, dtype=np.float64) for part in parts) / len(numbers)
+    squares = sum(np.square(numbers[part] - mean).sum(0) for part in parts)
+    return mean.astype(np.float32), np.maximum(np.sqrt(squares / len(numbers)), 1e-3).astype(np.float32)
+
+
 @dataclass(frozen=True)
 class Among:
     """How a recording is read where one network learns from several: their numbers besides pictures are left out, as they mean
@@ -128,7 +150,7 @@ class Among:
 
 
 class Recordings:
-    """A dataset as tracks in memory, pictures as latents; its last episodes are held back."""
+    """A dataset as tracks, pictures as latents, in memory or in files that are mapped; its last episodes are held back."""
 
     def __init__(
         self,
@@ -139,54 +161,52 @@ class Recordings:
         sensors: Mapping[str, Sequence[float]] | None = None,
         among: Among | None = None,
         text: TextEncoder | None = None,
+        folder: Path | None = None,
     ) -> None:
         """reward_scale: the unit of rewards of a run that goes on; sensors: "mean" and "std" of the numbers of another recording,
         which a world was trained on. None: those of this recording. among: where one network learns from several recordings.
         text: what encodes tasks; None: the encoder that comes with Kinema.
-        InputError: it has other numbers than that one."""
+        folder: where tracks are stored, once, to be read from there; what is in it of another recording or autoencoder is made
+        anew. None: they are held in memory. Numbers are the same in both cases.
+        InputError: it has other numbers than that one. OutputError: the folder cannot be written to."""
         self.autoencoder, self.fps, self.among = autoencoder, data.fps, among
-        rewards, recorded = [], []
-        self.episodes: list[dict[str, Tensor]] = []
-        self.names: list[str] = []
         self.shown: list[NDArray[np.uint8]] = []
         """Some true pictures of episodes that are held back."""
         data, numbers = data.fitted(), usable(data)
-        height, across = data.size
-        for number, which in enumerate(numbers):
-            one = data.episode(which)
-            parts = [autoencoder.encode_frames(one.frames[i : i + 64]) for i in range(0, len(one.frames), 64)]
-            video = torch.cat(parts)
-            if number >= len(numbers) - max(held_back(len(numbers)), 1):
-                self.shown.append(one.frames[:: max(1, len(one.frames) // 24)])
-            rewards.append(one.reward)
-            seen = one.sensors if among is None else one.sensors[:, :0]
-            recorded.append(seen)
-            self.episodes.append(
-                {
-                    "video": video.to("cpu", torch.bfloat16),
-                    "action": torch.from_numpy(padded(one.action, among.action_width) if among else one.action),
-                    "reward": torch.from_numpy(one.reward)[:, None],
-                    "terminated": torch.from_numpy(np.where(one.terminated, 1.0, -1.0).astype(np.float32))[:, None],
-                    "sensors": torch.from_numpy(seen),
-                }
-            )
-            self.names.append(one.task or (among.word if among else ""))
-            if show is not None:
-                show(number + 1, len(numbers))
-        self.reward_scale = reward_unit(np.concatenate(rewards)) if reward_scale is None else reward_scale
-        every = np.concatenate(recorded)
-        self.mean = every.mean(0) if every.size else every[:0].sum(0)
-        self.std = np.maximum(every.std(0), 1e-3) if every.size else self.mean
-        self.least, self.most = (every.min(0), every.max(0)) if every.size else (self.mean, self.mean)
+        self.num_held_back = held_back(len(numbers))
+        self.episodes: list[dict[str, Tensor]] = []
+        self.names: list[str] = []
+        files = None if folder is None else self._stored(data, numbers, folder, show)
+        if files is None:
+            for number in range(len(numbers)):
+                tracks, task = self._encoded(data, numbers, number)
+                self.episodes.append(tracks)
+                self.names.append(task)
+                if show is not None:
+                    show(number + 1, len(numbers))
+            rewards = np.concatenate([one["reward"].numpy() for one in self.episodes])
+            every = np.concatenate([one["sensors"].numpy() for one in self.episodes])
+        else:
+            self.names = files.names
+            rewards, every = files.whole("reward").numpy(), files.whole("sensors").numpy()
+        self.reward_scale = reward_unit(rewards) if reward_scale is None else reward_scale
+        self.mean, self.std = mean_and_std(every)
+        self.least: NDArray[np.float32] = every.min(0) if every.size else self.mean
+        self.most: NDArray[np.float32] = every.max(0) if every.size else self.mean
         if sensors is not None:
             if len(sensors["mean"]) != len(self.mean):
                 raise InputError(f"{data.folder} has {len(self.mean)} numbers a frame, the world {len(sensors['mean'])}")
             self.mean, self.std = (np.asarray(sensors[name], self.mean.dtype) for name in ("mean", "std"))
-        for one_episode in self.episodes:
-            one_episode["reward"] = (one_episode["reward"] / self.reward_scale).clamp(-REWARD_LIMIT, REWARD_LIMIT)
-            scaled = (one_episode["sensors"] - torch.from_numpy(self.mean)) / torch.from_numpy(self.std)
-            one_episode["sensors"] = scaled.float().clamp(-5, 5)
-        self.num_held_back = held_back(len(numbers))
+        if files is None:
+            for one in self.episodes:
+                one["reward"], one["sensors"] = self._scaled_reward(one["reward"]), self._scaled_sensors(one["sensors"])
+        else:
+            parts = {
+                name: files.episodes(files.whole(name)) for name in ("video", "action", "reward", "terminated", "sensors")
+            }
+            for name, scaled in (("reward", self._scaled_reward), ("sensors", self._scaled_sensors)):
+                parts[name] = files.episodes(files.rewrite(name, map(scaled, parts[name])))
+            self.episodes = [dict(zip(parts, tracks, strict=True)) for tracks in zip(*parts.values(), strict=True)]
         self.tasks = sorted(set(self.names))
         self.text: tuple[Tensor, Tensor] | None = None
         """Of each task: states [tasks, L, E] and which of them are text."""
@@ -196,10 +216,69 @@ class Recordings:
                 short = MAX_TOKENS - states.shape[1]
                 states, mask = np.pad(states, [(0, 0), (0, short), (0, 0)]), np.pad(mask, [(0, 0), (0, short)])
             self.text = torch.from_numpy(states), torch.from_numpy(mask)
-        self.size = (height, across)
+        self.size = data.size
         self.sensors, self.action_width = every.shape[1], self.episodes[0]["action"].shape[1]
         self.sensor_names = list(data.sensor_names) if self.sensors else []
         self.entity_columns = [i for i, name in enumerate(self.sensor_names) if "." in name]
+
+    def _encoded(self, data: Dataset, numbers: Sequence[int], number: int) -> tuple[dict[str, Tensor], str]:
+        """Tracks of an episode, in the environment's units, and its task."""
+        one, among = data.episode(numbers[number]), self.among
+        parts = [self.autoencoder.encode_frames(one.frames[i : i + 64]) for i in range(0, len(one.frames), 64)]
+        self._keep_shown(one.frames, number, len(numbers))
+        tracks = {
+            "video": torch.cat(parts).to("cpu", torch.bfloat16),
+            "action": torch.from_numpy(padded(one.action, among.action_width) if among else one.action),
+            "reward": torch.from_numpy(one.reward)[:, None],
+            "terminated": torch.from_numpy(np.where(one.terminated, 1.0, -1.0).astype(np.float32))[:, None],
+            "sensors": torch.from_numpy(one.sensors if among is None else one.sensors[:, :0]),
+        }
+        return tracks, self._task(one.task)
+
+    def _task(self, task: str) -> str:
+        return task or (self.among.word if self.among else "")
+
+    def _shows(self, number: int, count: int) -> bool:
+        """Whether pictures of an episode are kept to judge the autoencoder by."""
+        return number >= count - max(self.num_held_back, 1) and sum(map(len, self.shown)) < MOST_SHOWN
+
+    def _keep_shown(self, frames: NDArray[np.uint8], number: int, count: int) -> None:
+        if self._shows(number, count):
+            self.shown.append(frames[:: max(1, len(frames) // 24)].copy())
+
+    def _stored(
+        self, data: Dataset, numbers: Sequence[int], folder: Path, show: Callable[[int, int], None] | None
+    ) -> TrackFiles:
+        """The tracks in a folder, which are made there unless it holds them."""
+        among = None if self.among is None else [self.among.action_width, self.among.word]
+        made_of = {"data": data.fingerprint, "autoencoder": autoencoder_hash(self.autoencoder), "among": among, "format": 1}
+        identity: dict[str, Any] = json.loads(json.dumps(made_of))
+        done = len(numbers)
+        if not TrackFiles.finished(folder, identity):
+            writer = TrackWriter(folder, identity, [data.length(which) for which in numbers])
+            done = writer.done
+            names = [self._task(data.task(which)) for which in numbers[:done]]
+            try:
+                for number in range(done, len(numbers)):
+                    tracks, task = self._encoded(data, numbers, number)
+                    writer.add(tracks)
+                    names.append(task)
+                    if show is not None:
+                        show(number + 1, len(numbers))
+                writer.finish(names)
+            finally:
+                writer.close()
+        for number in range(len(numbers) - max(self.num_held_back, 1), done):
+            if self._shows(number, len(numbers)):
+                self._keep_shown(data.pictures(numbers[number]), number, len(numbers))
+        return TrackFiles(folder, identity)
+
+    def _scaled_reward(self, reward: Tensor) -> Tensor:
+        return (reward / self.reward_scale).clamp(-REWARD_LIMIT, REWARD_LIMIT)
+
+    def _scaled_sensors(self, sensors: Tensor) -> Tensor:
+        scaled = (sensors - torch.from_numpy(self.mean)) / torch.from_numpy(self.std)
+        return scaled.float().clamp(-5, 5)
 
     def idle(self) -> int:
         """Of one-of-N actions the one that changes pictures least: what is done while nobody presses a key."""

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from kinema.datasets.addresses import AnyPath, is_address
 from kinema.errors import InputError
 from kinema.types import path_exists
 
@@ -42,9 +43,11 @@ def weighted_folders(data: Data) -> list[WeightedFolder]:
     return [(folder, float(weight)) for folder, weight in sources]
 
 
-def folder_name(folder: Path | str) -> str:
-    """What a folder is called, also where its path ends in ".."."""
-    return Path(os.path.normpath(Path(folder).absolute())).name
+def folder_name(folder: AnyPath | str) -> str:
+    """What a folder is called, also where its path ends in "..", or where it is at an address."""
+    if is_address(folder):
+        return str(folder).rstrip("/").rpartition("/")[2]
+    return Path(os.path.normpath(Path(str(folder)).absolute())).name
 
 
 def absolute_folder(folder: str) -> str:

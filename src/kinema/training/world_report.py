@@ -34,6 +34,10 @@ CHANGED_PX = 24
 """Levels of 255 by which a pixel differs from the last known picture where it counts as changed."""
 LEAST_ENDS = 5
 """Frames with an end, or with a reward, below which an evaluation gives no AUROC of them."""
+ENDS, END_FRAMES = 32, 16
+"""Held-back episodes whose last frames are stepped, to judge rewards and ends by, and how many of them."""
+PLACES = 3
+"""Entities whose places are measured."""
 STARTS = 48
 """Beginnings kept beside the model, for worlds to start from."""
 START_FRAMES = 8
@@ -89,15 +93,7 @@ def roll_held_back(model: DiTModel, recordings: Recordings, count: int = 16, ste
     longest = recordings.longest(held_back=held)
     known = min(START_FRAMES, longest - 1)
     ahead = min(AHEAD, longest - known)
-    tracks = recordings.sample_windows(rng, count, known + ahead, 0, held_back=held)
-    task = tracks.pop("task")
-    text = None
-    if recordings.text is not None:
-        states, reads = recordings.text[0][task], recordings.text[1][task][:, None]
-        text = TextCondition(states=states.to(model.device), reads=reads.to(model.device))
-    if not recordings.sensors:
-        del tracks["sensors"]
-    tracks = {name: x.to(model.device) for name, x in tracks.items()}
+    tracks, text = _on_device(model, recordings, recordings.sample_windows(rng, count, known + ahead, 0, held_back=held))
     made = roll(model, tracks, known, tracks["action"], text, recordings.fps, steps)
     others = tracks["action"].clone()
     others[:, known - 1 :] = others.roll(1, 0)[:, known - 1 :]
@@ -108,6 +104,54 @@ def roll_held_back(model: DiTModel, recordings: Recordings, count: int = 16, ste
         known=known, truth=_pictures(model, tracks["video"][:, known:]), made=pictures[0], astray=pictures[1],
         last=_pictures(model, tracks["video"][:, known - 1 : known])[:, 0], tracks=tracks, states=made, text=text,
     )  # fmt: skip
+
+
+def _on_device(
+    model: DiTModel, recordings: Recordings, windows: dict[str, Tensor]
+) -> tuple[dict[str, Tensor], TextCondition | None]:
+    """Windows of a recording as a rollout takes them: tracks and text."""
+    tracks, text = dict(windows), None
+    task = tracks.pop("task")
+    if recordings.text is not None:
+        states, reads = recordings.text[0][task], recordings.text[1][task][:, None]
+        text = TextCondition(states=states.to(model.device), reads=reads.to(model.device))
+    if not recordings.sensors:
+        del tracks["sensors"]
+    return {name: x.to(model.device) for name, x in tracks.items()}, text
+
+
+@dataclass(frozen=True)
+class Events:
+    """What happens in frames that were stepped, [N] of all: rewards and scores of an end, and the true ones."""
+
+    reward: Tensor
+    end: Tensor
+    true_reward: Tensor
+    ended: Tensor
+
+    @staticmethod
+    def of(states: list[FrameState], tracks: dict[str, Tensor], known: int) -> Events:
+        """Of stepped frames, and of their tracks with `known` frames before them."""
+        reward, end = (torch.stack([state.tracks[name][:, 0] for state in states], 1) for name in ("reward", "terminated"))
+        true = (tracks[name][:, known:, 0] for name in ("reward", "terminated"))
+        return Events(reward.flatten(), end.flatten(), next(true).flatten(), next(true).flatten() > 0)
+
+    def joined(self, other: Events) -> Events:
+        return Events(*(torch.cat([getattr(self, name), getattr(other, name)]) for name in self.__dataclass_fields__))
+
+
+def step_to_ends(model: DiTModel, recordings: Recordings, steps: int = 1) -> Events:
+    """The last frames of held-back episodes, those that terminate where there are any, a fixed draw of ENDS at most, stepped with
+    their true actions: stretches from anywhere hardly ever hold an end. Episodes that are shorter than the usual are left out."""
+    number, count = recordings.num_held_back, len(recordings.episodes)
+    every = range(count - number, count) if number else range(count)
+    ending = [one for one in every if float(recordings.episodes[one]["terminated"][-1]) > 0] or list(every)
+    lengths = {one: len(recordings.episodes[one]["reward"]) for one in ending}
+    ahead = min(END_FRAMES, sorted(lengths.values())[len(ending) // 2] - 1)
+    chosen = [one for one in np.random.default_rng(54321).permutation(ending).tolist() if lengths[one] > ahead][:ENDS]
+    windows = recordings.windows([(one, lengths[one] - ahead) for one in chosen], ahead, START_FRAMES)
+    tracks, text = _on_device(model, recordings, windows)
+    return Events.of(roll(model, tracks, START_FRAMES, tracks["action"], text, recordings.fps, steps), tracks, START_FRAMES)
 
 
 def _pictures(model: DiTModel, latents: Tensor) -> NDArray[np.uint8]:
@@ -123,9 +167,9 @@ def evaluate(
     stretch ("action_following", 1 - error / error with those); how near pictures of told numbers are, and numbers that are read off
     pictures (`painted_figures`); and a contact sheet of truth and rollout.
 
-    "ends" is the number of frames in these stretches in which an episode terminated, "rewards" that of frames with a reward; AUROC
-    of either is only there where at least LEAST_ENDS frames had one and did not: a share of right frames would be near 1 for a
-    model that never ends anything."""
+    "ends" is the number of frames in which an episode terminated, in these stretches and in the last frames of held-back episodes
+    (`step_to_ends`), "rewards" that of frames with a reward; AUROC of either, over both, is only there where at least LEAST_ENDS
+    frames had one and did not: a share of right frames would be near 1 for a model that never ends anything."""
     rolled = roll_held_back(model, recordings, count, steps)
     truth, made, last, known = rolled.truth, rolled.made, rolled.last, rolled.known
     ahead = truth.shape[1]
@@ -133,16 +177,15 @@ def evaluate(
     for after in (one for one in SHOWN if one <= ahead):
         error, copied = (changed_error(x, truth[:, after - 1], last) for x in (made[:, after - 1], last))
         figures |= {f"error_{after}": error, f"copy_{after}": copied, f"ratio_{after}": error / copied}
-    figures |= entity_ratios(model.config, rolled) | painted_figures(model, rolled)
+    figures |= entity_ratios(model.config, rolled) | place_errors(model.config, rolled) | painted_figures(model, rolled)
     errors_px = [changed_error(x[:, -1], truth[:, -1], last) for x in (made, rolled.astray)]
     figures["action_following"] = 1 - errors_px[0] / errors_px[1]
-    rewards = torch.stack([state.tracks["reward"][:, 0] for state in rolled.states], 1)
-    true_rewards = rolled.tracks["reward"][:, known:, 0]
-    figures["reward_error"] = float((rewards - true_rewards).abs().mean()) * recordings.reward_scale
-    ended = torch.stack([state.tracks["terminated"][:, 0] for state in rolled.states], 1)
+    events = Events.of(rolled.states, rolled.tracks, known)
+    figures["reward_error"] = float((events.reward - events.true_reward).abs().mean()) * recordings.reward_scale
+    events = events.joined(step_to_ends(model, recordings, steps))
     for name, score, happened in (
-        ("rewards", rewards.abs(), true_rewards != 0),
-        ("ends", ended, rolled.tracks["terminated"][:, known:, 0] > 0),
+        ("rewards", events.reward.abs(), events.true_reward != 0),
+        ("ends", events.end, events.ended),
     ):
         figures[name] = float(happened.sum())
         if min(int(happened.sum()), int((~happened).sum())) >= LEAST_ENDS:
@@ -168,6 +211,36 @@ def entity_ratios(config: DiTModelConfig, rolled: Rollouts) -> dict[str, float]:
         if copied > 0:
             ratios[f"entities_{after}"] = error / copied
     return ratios
+
+
+def place_errors(config: DiTModelConfig, rolled: Rollouts) -> dict[str, float]:
+    """ "ball_off_N": the mean distance of an entity's place from the true one N frames ahead, in the entity's own units, and
+    "ball_copied_off_N", that of leaving it where it was last known; of up to PLACES entities that have x and y and move, the ball
+    first. {} where the recording has none."""
+    about = (config.world or {}).get("sensors", {})
+    names, spread = list(about.get("names", [])), about.get("std", [])
+    entities = sorted(
+        {name.rpartition(".")[0] for name in names if "." in name} - {""}, key=lambda one: (one != "ball", one)
+    )
+    errors: dict[str, float] = {}
+    for entity in entities:
+        if not {f"{entity}.x", f"{entity}.y"} <= set(names):
+            continue
+        columns = [names.index(f"{entity}.{axis}") for axis in "xy"]
+        unit = torch.tensor([spread[column] for column in columns], device=rolled.tracks["sensors"].device)
+        truth = rolled.tracks["sensors"][:, rolled.known - 1 :, columns].float() * unit
+        moved = {
+            after: float((truth[:, after] - truth[:, 0]).norm(dim=-1).mean()) for after in SHOWN if after < truth.shape[1]
+        }
+        if not any(moved.values()):
+            continue
+        for after, copied in moved.items():
+            made = rolled.states[after - 1].tracks["sensors"][:, columns].float() * unit
+            errors[f"{entity}_off_{after}"] = float((made - truth[:, after]).norm(dim=-1).mean())
+            errors[f"{entity}_copied_off_{after}"] = copied
+        if len({name.partition("_off_")[0].removesuffix("_copied") for name in errors}) == PLACES:
+            break
+    return errors
 
 
 def painted_figures(model: DiTModel, rolled: Rollouts) -> dict[str, float]:
@@ -213,7 +286,8 @@ def world_card(config: DiTModelConfig, figures: dict[str, float], total: int) ->
         *([f"Forecast after its first steps: {forecast}.", ""] if (forecast := config.trained.get("forecast")) else []),
         f"Rewards are those of the environment; in training {world['reward_scale']:g} counts as 1.",
         "",
-        "Held-back episodes, stepped with their true actions:",
+        "Held-back episodes, stepped with their true actions, after so many frames; of entities, how far they are off, in their own"
+        " units:",
         "",
         "| what | measured |",
         "|---|---|",

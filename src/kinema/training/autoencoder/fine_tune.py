@@ -33,7 +33,8 @@ class Pictures:
     def __init__(self, data: Dataset, episodes: Sequence[int], most: int = MOST) -> None:
         """Of the episodes with these numbers; most: pictures kept."""
         every = max(1, -(-data.total_frames // most))
-        self.frames: NDArray[np.uint8] = np.concatenate([data.episode(i).frames[::every] for i in episodes])
+        some_episodes = episodes[:: max(1, len(episodes) // most)]
+        self.frames: NDArray[np.uint8] = np.concatenate([data.pictures(i)[::every].copy() for i in some_episodes])
         some = self.frames[:: max(1, len(self.frames) // 200)]
         self.usual = np.median(some, axis=0).astype(np.int16)
 
