@@ -159,15 +159,6 @@ def _train(
     return finish(trainer, _paths(learned), cache, wish, autoencoder, before, after)
 
 
-def held_out_figures(
-    lesson: ClipsLesson, network: Estimator, device: torch.device, ranks: Ranks = ALONE
-) -> dict[str, float]:
-    """`ClipsLesson.held_out_loss` of all ranks, which all call it, by the names that cards have: held_out_0.25 and on."""
-    mine = lesson.held_out_loss(network, device, share=ranks.share())
-    every = ranks.mean(torch.tensor(list(mine.values()), dtype=torch.float64)).tolist()
-    return {f"held_out_{level:g}": value for level, value in zip(mine, every, strict=True)}
-
-
 def _frames(learned: WeightedClips, caches: Sequence[LatentCache], wished: int) -> int:
     """How many frames are learned at once: as wished, or as the longest clips of every set have. InputError: a set of stills."""
     frames = wished
@@ -185,6 +176,15 @@ def _frames(learned: WeightedClips, caches: Sequence[LatentCache], wished: int) 
 
 def _paths(learned: WeightedClips) -> str:
     return ", ".join(str(clips.path) for clips, _ in learned)
+
+
+def held_out_figures(
+    lesson: ClipsLesson, network: Estimator, device: torch.device, ranks: Ranks = ALONE
+) -> dict[str, float]:
+    """`ClipsLesson.held_out_loss` of all ranks, which all call it, by the names that cards have: held_out_0.25 and on."""
+    mine = lesson.held_out_loss(network, device, share=ranks.share())
+    every = ranks.mean(torch.tensor(list(mine.values()), dtype=torch.float64)).tolist()
+    return {f"held_out_{level:g}": value for level, value in zip(mine, every, strict=True)}
 
 
 def finish(
