@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from kinema.autoencoder import VideoAutoencoder
-from kinema.datasets.clip_batches import ClipBatch, check_draw, draw_generator, too_long
+from kinema.datasets.clip_batches import ClipBatch, WindowKind, WindowMix, check_draw, draw_generator, too_long
 from kinema.datasets.episode_cache import FRAMES, EpisodeCache, trained_on
 from kinema.errors import InputError
 from kinema.playground.renderer import render_batch
@@ -118,6 +118,20 @@ class EpisodeClips:
     def _part(self, held_out: bool) -> range:
         return range(self.trained, len(self.cache)) if held_out else range(self.trained)
 
+    def choose_kind(self, rng_seed: int, step: int, mix: WindowMix, *, held_out: bool = False) -> WindowKind:
+        """As in `LatentCache.choose_kind`; all lengths and rates that fit are drawn evenly."""
+        rows, columns = self._latents.shape[-2:]
+        fits = [
+            (frames, interval)
+            for frames in sorted(set(mix.lengths))
+            for interval in range(1, (mix.rates if frames > 1 else 1) + 1)
+            if (frames - 1) * interval < self.longest()
+        ]
+        if not fits:
+            raise too_long(min(mix.lengths), self.longest(), held_out, "the Playground")
+        frames, interval = fits[int(draw_generator(rng_seed, step, 4).integers(len(fits)))]
+        return WindowKind(height=rows, width=columns, frames=frames, fps=self.fps / interval)
+
     def sample_batch(
         self,
         rng_seed: int,
@@ -128,25 +142,30 @@ class EpisodeClips:
         held_out: bool = False,
         rank: int = 0,
         world_size: int = 1,
+        mix: WindowMix | None = None,
     ) -> ClipBatch:
         """Windows from anywhere in the episodes, each with one of its two captions, on the autoencoder's device. Parameters and
         errors as in `LatentCache.sample_batch`."""
         check_draw(rng_seed, step, batch, frames, rank, world_size)
         if frames > self.longest():
             raise too_long(frames, self.longest(), held_out, "the Playground")
+        kind = None if mix is None else self.choose_kind(rng_seed, step, mix, held_out=held_out)
+        if kind is not None and kind.frames != frames:
+            raise InputError(f"{frames} frames: expected {kind.frames}, as windows of step {step} have in this mix")
+        interval = 1 if kind is None else round(self.fps / kind.fps)
         rng, part = draw_generator(rng_seed, step, 3), self._part(held_out)
         drawn = (
             rng.integers(part.start, part.stop, batch),
-            rng.integers(0, self.longest() - frames + 1, batch),
+            rng.integers(0, self.longest() - (frames - 1) * interval, batch),
             rng.integers(0, len(CAPTIONS), batch),
         )
         mine = slice(rank * batch // world_size, (rank + 1) * batch // world_size)
         episodes, starts, which = (torch.from_numpy(x[mine]).to(self._latents.device) for x in drawn)
-        picks = starts[:, None] + torch.arange(frames, device=starts.device)
+        picks = starts[:, None] + interval * torch.arange(frames, device=starts.device)
         captions = [self.cache.caption(int(i), CAPTIONS[k])[1] for i, k in zip(drawn[0][mine], drawn[2][mine], strict=True)]
         return ClipBatch(
             latents=self._latents[episodes[:, None], picks].float(),
-            fps=torch.full((len(episodes),), self.fps, device=starts.device),
+            fps=torch.full((len(episodes),), self.fps / interval, device=starts.device),
             text_states=self._states[episodes, which].float(),
             text_mask=self._mask[episodes, which],
             names=tuple(f"episode-{i:06d}" for i in drawn[0][mine].tolist()),

@@ -209,14 +209,6 @@ def _train(
     return finish(trainer, _paths(learned), cache, wish, autoencoder, text, before, after, used)
 
 
-def held_out_figures(
-    lesson: ClipsLesson, network: Estimator, device: torch.device, ranks: Ranks = ALONE
-) -> dict[str, float]:
-    """`ClipsLesson.held_out_loss` of all ranks, which all call it, by the names that cards have: held_out_0.25 and on."""
-    mine = lesson.held_out_loss(network, device, share=ranks.share())
-    return ranks.mean_figures({f"held_out_{level:g}": value for level, value in mine.items()})
-
-
 def _check_windows(began: Mapping[str, Any], wish: FilmRecipe, out: Path) -> None:
     """InputError where a run would go on with windows of other lengths or rates than it began with."""
     if (began["lengths"], began["rates"]) != (wish.lengths, wish.rates):
@@ -253,6 +245,14 @@ def _frames(learned: WeightedClips, caches: Sequence[LatentCache], wish: FilmRec
 
 def _paths(learned: WeightedClips) -> str:
     return ", ".join(str(clips.path) for clips, _ in learned)
+
+
+def held_out_figures(
+    lesson: ClipsLesson, network: Estimator, device: torch.device, ranks: Ranks = ALONE
+) -> dict[str, float]:
+    """`ClipsLesson.held_out_loss` of all ranks, which all call it, by the names that cards have: held_out_0.25 and on."""
+    mine = lesson.held_out_loss(network, device, share=ranks.share())
+    return ranks.mean_figures({f"held_out_{level:g}": value for level, value in mine.items()})
 
 
 def finish(
