@@ -30,8 +30,9 @@ from torch import Tensor, nn
 
 from kinema.autoencoder import load_autoencoder
 from kinema.datasets.latent_cache import LatentCache
+from kinema.diffusion.flow import shift_of
 from kinema.media.contact_sheet import contact_sheet
-from kinema.models.dit import DiT, DiTConfig
+from kinema.models.dit import DiT, DiTBlock, DiTConfig
 from kinema.models.dit_model import DiTModel
 from kinema.models.hub import weights_folder
 from kinema.statistics import mean_interval
@@ -59,6 +60,7 @@ class LevelFeature(DiT):
         del self.modulation
         self.level_in = nn.Linear(config.width, config.width)
         for block in self.blocks:
+            assert isinstance(block, DiTBlock)
             block.offsets.data[2::3] = 1.0
 
     def modulate(self, x: Tensor, condition: Tensor) -> tuple[Tensor, Tensor]:
@@ -100,7 +102,7 @@ VARIANTS = {
 @contextmanager
 def varied(variant: Variant) -> Iterator[None]:
     """Trainers make the variant's network, and levels are moved as far as it says, whatever the number of latents."""
-    shift = film_lesson.shift_of if variant.shift is None else lambda *latents: variant.shift
+    shift = shift_of if variant.shift is None else lambda *latents: variant.shift
     with mock.patch.object(film_lesson, "shift_of", shift), mock.patch.object(dit_trainer, "DiT", variant.network):
         yield
 

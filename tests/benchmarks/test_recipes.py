@@ -10,6 +10,7 @@ import torch
 from benchmarks.film_recipe import LevelFeature, LevelToken, Variant, varied
 from benchmarks.world_recipe import passes_of
 
+from kinema.diffusion.flow import shift_of
 from kinema.models.dit import DiT, DiTConfig, DiTInput
 from kinema.training import dit_trainer, film_lesson
 from kinema.training.recordings import RecordingsLesson, WorldRecipe
@@ -32,10 +33,9 @@ def test_a_level_enters_as_tokens_and_norms_do_not_know_it(kind: type[LevelFeatu
 
 
 def test_a_variant_is_what_trainers_make_while_it_is_trained() -> None:
-    usual = film_lesson.shift_of(12)
     with varied(Variant(network=LevelToken, shift=2.0)):
         assert dit_trainer.DiT is LevelToken and film_lesson.shift_of(12) == film_lesson.shift_of(1, 16, 16) == 2.0
-    assert dit_trainer.DiT is DiT and film_lesson.shift_of(12) == usual
+    assert dit_trainer.DiT is DiT and film_lesson.shift_of is shift_of
 
 
 def test_passes_over_its_own_past_count() -> None:
