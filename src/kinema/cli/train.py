@@ -1,8 +1,9 @@
 """kinema train RECIPE: train a model, or go on with a run.
 
 kinema train world --data DIR: a world of your own recordings. kinema train video --data DIR: a model that films what your captioned
-clips show. Both can train in several processes: --nproc N starts them here, --ray N on a Ray cluster, and
-torchrun -m kinema.cli.main train ... anywhere.
+clips show. kinema train autoencoder --data DIR: what turns pictures of your footage into latents, for video. World and video can
+train in several processes: --nproc N starts them here, --ray N on a Ray cluster, and torchrun -m kinema.cli.main train ...
+anywhere.
 """
 
 from __future__ import annotations
@@ -36,13 +37,13 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("-h", "--help", action=HelpWithRecipes, help="show this help message and exit")
-    parser.add_argument("recipe", help="one of the recipes below; or world or video, with --data")
+    parser.add_argument("recipe", help="one of the recipes below; or world, video or autoencoder, with --data")
     parser.add_argument(
         "--data",
         action="append",
         metavar="DIR",
-        help="for world: a dataset of kinema record or LeRobot; for video: a folder of videos with texts; may be repeated, for"
-        " one model of all, with weights as in DIR=2",
+        help="for world: a dataset of kinema record or LeRobot; for video: a folder of videos with texts; for"
+        " autoencoder: either; may be repeated, for one model of all, with weights as in DIR=2",
     )
     parser.add_argument("--out", type=Path, help="folder of the run (default: out/train-RECIPE)")
     parser.add_argument("--minutes", type=number, help="time budget above 0, simulating episodes included")
@@ -65,6 +66,28 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
         " needs ever after (default: MiniLM, which comes with Kinema)",
     )
     parser.add_argument(
+        "--autoencoder",
+        type=path,
+        metavar="DIR",
+        help="for video: a folder of kinema train autoencoder, or one of diffusers with AutoencoderKLWan, AutoencoderKLLTXVideo or"
+        " AutoencoderKL (default: codec-8x8, which comes with Kinema)",
+    )
+    parser.add_argument(
+        "--short-side",
+        type=positive,
+        metavar="PX",
+        help="for video and autoencoder: pixels of the shorter side of clips (default: 64)",
+    )
+    parser.add_argument(
+        "--time-factor",
+        type=positive,
+        metavar="F",
+        help="for autoencoder: frames that a latent stands for, 1, 2 or 4 (default: 4)",
+    )
+    parser.add_argument(
+        "--channels", type=positive, metavar="N", help="for autoencoder: numbers of a latent of 8x8 pixels (default: 24)"
+    )
+    parser.add_argument(
         "--batch", type=positive, help="for world and video: rows of a batch, all processes together (default: 6, 8)"
     )
     parser.add_argument(
@@ -84,7 +107,7 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
         "--accumulate", type=positive, metavar="N", help="pass each process's rows in so many parts, to save memory"
     )
     parser.add_argument(
-        "--seed", type=seed, help="for world and video: of the weights' beginning and of the noise (default: 0)"
+        "--seed", type=seed, help="for world, video and autoencoder: of the weights' beginning and of the noise (default: 0)"
     )
     parser.add_argument("--recompute", action="store_true", help="compute blocks again in the backward pass, to save memory")
     parser.add_argument(
@@ -96,10 +119,13 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
 
 NEEDS_DATA = {
     "world": "train world needs --data DIR, a dataset made by kinema record",
+    "autoencoder": "train autoencoder needs --data DIR, a folder as for train video, or a dataset made by kinema record",
     "video": "train video needs --data DIR, a folder of videos with a text beside each, such as kinema curate makes",
 }
 TOGETHER = ("size", "batch", "text_encoder", "nproc", "ray", "parallel", "accumulate", "recompute", "tensorboard", "seed")
 """Options of world and video alone."""
+OF_VIDEO, OF_AUTOENCODER, OF_PICTURES = ("patch", "autoencoder"), ("time_factor", "channels"), ("short_side",)
+"""Options of video alone, of autoencoder alone, and of both."""
 
 
 class HelpWithRecipes(argparse.Action):
@@ -127,15 +153,20 @@ def run(arguments: argparse.Namespace) -> int:
     from kinema.devices import resolve_device
     from kinema.training.run import train
 
-    if arguments.patch is not None and arguments.recipe != "video":
-        raise InputError(f"--patch goes with the recipe video, not with {arguments.recipe}")
+    for own, recipes in (
+        (OF_VIDEO, ("video",)),
+        (OF_AUTOENCODER, ("autoencoder",)),
+        (OF_PICTURES, ("video", "autoencoder")),
+    ):
+        for name in own:
+            if getattr(arguments, name) is not None and arguments.recipe not in recipes:
+                option, known = name.replace("_", "-"), " or ".join(recipes)
+                raise InputError(f"--{option} goes with the recipe {known}, not with {arguments.recipe}")
+    if arguments.recipe == "autoencoder":
+        return _autoencoder(arguments)
     if arguments.recipe in ("world", "video"):
         return _run_ranks(arguments)
-    for name in TOGETHER:
-        if getattr(arguments, name) not in (None, False):
-            raise InputError(f"--{name.replace('_', '-')} goes with the recipe world or video, not with {arguments.recipe}")
-    if arguments.camera is not None:
-        raise InputError(f"--camera goes with the recipe world, not with {arguments.recipe}")
+    _refuse(arguments, TOGETHER)
     if arguments.data is not None:
         raise InputError(f"--data goes with the recipe world or video, not with {arguments.recipe}")
     logging.basicConfig(level=logging.INFO, format="%(message)s")
@@ -151,6 +182,40 @@ def run(arguments: argparse.Namespace) -> int:
         prepare=lambda name, done, of: line.write(f"simulating {name}: {done}/{of} shards", done == of),
     )
     line.write(f"model written to {folder}", True)
+    return 0
+
+
+def _refuse(arguments: argparse.Namespace, names: Sequence[str]) -> None:
+    """InputError where an option of world, or of world and video, was given."""
+    for name in names:
+        if getattr(arguments, name) not in (None, False):
+            raise InputError(f"--{name.replace('_', '-')} goes with the recipe world or video, not with {arguments.recipe}")
+    if arguments.camera is not None:
+        raise InputError(f"--camera goes with the recipe world, not with {arguments.recipe}")
+
+
+def _autoencoder(arguments: argparse.Namespace) -> int:
+    """Train an autoencoder on footage."""
+    from kinema.devices import resolve_device
+    from kinema.training.autoencoder.footage import recipe_for, train_autoencoder
+
+    _refuse(arguments, [name for name in TOGETHER if name != "seed"])
+    if arguments.data is None:
+        raise InputError(NEEDS_DATA["autoencoder"])
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    line, names = Line(), ("time_factor", "channels", "short_side", "seed")
+    given = {name: getattr(arguments, name) for name in names if getattr(arguments, name) is not None}
+    folder = train_autoencoder(
+        _data(arguments),
+        out=_out(arguments),
+        minutes=arguments.minutes,
+        steps=arguments.steps,
+        resume=arguments.resume is not None,
+        recipe=recipe_for(arguments.resume, given),
+        device=str(resolve_device(arguments.device)),
+        show=line.write,
+    )
+    line.write(f"autoencoder written to {folder}; film with it: kinema train video --data DIR --autoencoder {folder}", True)
     return 0
 
 
@@ -299,7 +364,8 @@ def _video(arguments: argparse.Namespace, ranks: Ranks, device: str, line: Line)
 
     if arguments.camera is not None:
         raise InputError("--camera goes with the recipe world, not with video")
-    given = _settings(arguments) | ({} if arguments.patch is None else {"patch": arguments.patch})
+    own = {name: getattr(arguments, name) for name in (*OF_VIDEO, *OF_PICTURES) if getattr(arguments, name) is not None}
+    given = _settings(arguments) | {name: str(value) if isinstance(value, Path) else value for name, value in own.items()}
     common = _common(arguments, ranks, device, line)
     recipe = _recipe(FilmRecipe, given, common["out"], common["resume"])
     folder = train_video(_data(arguments), recipe=recipe, **common)

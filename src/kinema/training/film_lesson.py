@@ -61,6 +61,7 @@ class FilmRecipe(DiTRecipe):
     """Whether tokens know where in the picture they are."""
     matrix_lr: float = 2e-3
     autoencoder: str = "codec-8x8"
+    """One that comes with Kinema, by name, or a folder: of `kinema train autoencoder`, or of diffusers."""
     text_encoder: str = ""
     """Folder of a text encoder of transformers; "" for the one that comes with Kinema."""
 
@@ -119,11 +120,12 @@ def film_loss(
     heard: Tensor,
     noise: Tensor,
     device: torch.device,
+    time_factor: int = 1,
 ) -> Tensor:
-    """Squared error, each frame's by its weight [B, T]. heard: [B], whose text is read."""
+    """Squared error, each frame's by its weight [B, T]. heard: [B], whose text is read. time_factor: frames of a latent frame."""
     clean, level = batch.latents.to(device), level.to(device)
     frames = clean.shape[1]
-    time_s = torch.arange(frames, device=device) / batch.fps.to(device)[:, None]
+    time_s = time_factor * torch.arange(frames, device=device) / batch.fps.to(device)[:, None]
     made = network(
         DiTInput(
             video=noise_to(clean, level, noise.to(device)),
@@ -156,7 +158,8 @@ class ClipsLesson:
         heard = torch.rand(count, generator=generator) >= recipe.silent_share
         noise = torch.randn((count, *batch.latents.shape[1:]), generator=generator)
         name = "pictures" if of_pictures else "video"
-        return {name: film_loss(network, batch, level[rows], weight[rows], heard[rows], noise[rows], device)}
+        factor = self.clips.time_factor
+        return {name: film_loss(network, batch, level[rows], weight[rows], heard[rows], noise[rows], device, factor)}
 
     @torch.no_grad()
     def held_out_loss(
@@ -174,6 +177,6 @@ class ClipsLesson:
             noise = torch.randn(shape, generator=torch.Generator().manual_seed(number))[rows]
             every = torch.ones(batch.latents.shape[:2])
             for at in HELD_OUT_LEVELS:
-                loss = film_loss(network, batch, at * every, every, every[:, 0] > 0, noise, device)
+                loss = film_loss(network, batch, at * every, every, every[:, 0] > 0, noise, device, self.clips.time_factor)
                 result[at] += float(loss) / batches
         return result
