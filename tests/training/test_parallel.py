@@ -69,7 +69,7 @@ FORK = multiprocessing.get_context("fork")
 class Clips:
     """Batches of noise and text states, as a latent cache gives them (`kinema.datasets.clip_batches.ClipSet`)."""
 
-    channels, text_dim = 3, 8
+    channels, text_dim, time_factor = 3, 8, 1
 
     def sample_batch(
         self,

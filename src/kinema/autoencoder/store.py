@@ -6,6 +6,7 @@ fit its config in names or shapes is refused with one line.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
@@ -19,6 +20,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from kinema.autoencoder.autoencoder import SPACE_FACTOR, Autoencoder, AutoencoderConfig
+from kinema.autoencoder.diffusers_folder import diffusers_folder, diffusers_sha256, load_diffusers_autoencoder
+from kinema.autoencoder.protocol import VideoAutoencoder
 from kinema.devices import float32_default, kept_rng
 from kinema.errors import InputError, ModelError, OutputError
 from kinema.types import parse_json
@@ -56,6 +59,28 @@ def load_autoencoder(
     autoencoder.load_state_dict(weights)
     autoencoder.use_dtype(dtype or fast_dtype(device)).to(device).eval().requires_grad_(False)
     return autoencoder
+
+
+def load_video_autoencoder(path: str | Path, *, device: torch.device | str = "cpu") -> VideoAutoencoder:
+    """The autoencoder in a folder, Kinema's own or one of diffusers (`kinema.autoencoder.diffusers_folder`).
+
+    ModelError: no such folder, another kind of autoencoder, weights that do not fit, or diffusers is not installed.
+    """
+    place = diffusers_folder(path)
+    return load_autoencoder(path, device=device) if place is None else load_diffusers_autoencoder(place, device)
+
+
+def autoencoder_sha256(path: str | Path) -> str:
+    """SHA-256 of an autoencoder: of the weights of Kinema's own, of all files of one of diffusers. ModelError: they cannot be
+    read."""
+    place = diffusers_folder(path)
+    if place is not None:
+        return diffusers_sha256(place)
+    try:
+        with (Path(path) / WEIGHTS).open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise ModelError(f"no autoencoder at {path}: {WEIGHTS} cannot be read: {error.strerror}") from None
 
 
 def read_autoencoder_config(path: Path) -> AutoencoderConfig:

@@ -1,8 +1,9 @@
 """kinema train RECIPE: train a model, or go on with a run.
 
 kinema train world --data DIR: a world of your own recordings. kinema train video --data DIR: a model that films what your captioned
-clips show. Both can train in several processes: --nproc N starts them here, --ray N on a Ray cluster, and
-torchrun -m kinema.cli.main train ... anywhere.
+clips show. kinema train autoencoder --data DIR: what turns pictures of your footage into latents, for video. World and video can
+train in several processes: --nproc N starts them here, --ray N on a Ray cluster, and torchrun -m kinema.cli.main train ...
+anywhere.
 """
 
 from __future__ import annotations
@@ -42,8 +43,9 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
         "--data",
         action="append",
         metavar="DIR",
-        help="for world: a dataset of kinema record or LeRobot; for video: a folder of videos with texts, or such a dataset;"
-        " also an address such as s3://bucket/pong; may be repeated, for one model of all, with weights as in DIR=2",
+        help="for world: a dataset of kinema record or LeRobot; for video: a folder of videos with texts, or such a dataset; for"
+        " autoencoder: either; also an address such as s3://bucket/pong; may be repeated, for one model of all, with weights as in"
+        " DIR=2",
     )
     parser.add_argument("--out", type=Path, help="folder of the run (default: out/train-RECIPE)")
     parser.add_argument("--minutes", type=number, help="time budget above 0, simulating episodes included")
@@ -99,6 +101,28 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
         help="for video: among how many rates clips vary, their own, a half of it, a third (default: 2)",
     )
     parser.add_argument(
+        "--autoencoder",
+        type=path,
+        metavar="DIR",
+        help="for video: a folder of kinema train autoencoder, or one of diffusers with AutoencoderKLWan, AutoencoderKLLTXVideo or"
+        " AutoencoderKL (default: codec-8x8, which comes with Kinema)",
+    )
+    parser.add_argument(
+        "--short-side",
+        type=positive,
+        metavar="PX",
+        help="for video and autoencoder: pixels of the shorter side of clips (default: 64)",
+    )
+    parser.add_argument(
+        "--time-factor",
+        type=positive,
+        metavar="F",
+        help="for autoencoder: frames that a latent stands for, 1, 2 or 4 (default: 4)",
+    )
+    parser.add_argument(
+        "--channels", type=positive, metavar="N", help="for autoencoder: numbers of a latent of 8x8 pixels (default: 24)"
+    )
+    parser.add_argument(
         "--batch", type=positive, help="for world and video: rows of a batch, all processes together (default: 6, 8)"
     )
     parser.add_argument(
@@ -129,7 +153,7 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
         help="for world and video: pass each process's rows in so many parts, to save memory",
     )
     parser.add_argument(
-        "--seed", type=seed, help="for world and video: of the weights' beginning and of the noise (default: 0)"
+        "--seed", type=seed, help="for world, video and autoencoder: of the weights' beginning and of the noise (default: 0)"
     )
     parser.add_argument(
         "--recompute",
@@ -151,6 +175,7 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
 
 NEEDS_DATA = {
     "world": "train world needs --data DIR, a dataset made by kinema record",
+    "autoencoder": "train autoencoder needs --data DIR, a folder as for train video, or a dataset made by kinema record",
     "video": "train video needs --data DIR, a folder of videos with a text beside each, such as kinema curate makes",
 }
 TOGETHER = (
@@ -158,8 +183,9 @@ TOGETHER = (
     *("wandb", "seed"),
 )
 """Options of world and video alone."""
-OF_VIDEO = ("patch", "frames", "lengths", "rates", "full", "begin", "few_steps")
-"""Options of video alone."""
+OF_VIDEO = ("patch", "frames", "lengths", "rates", "full", "begin", "few_steps", "autoencoder")
+OF_AUTOENCODER, OF_PICTURES = ("time_factor", "channels"), ("short_side",)
+"""Options of video alone, of autoencoder alone, and of both."""
 
 
 ABOUT = {
@@ -175,12 +201,21 @@ ABOUT = {
         "  kinema train video --data out/clips --minutes 60 --out out/holiday\n"
         "  kinema generate 'waves on a beach' --model out/holiday/film -o waves.mp4",
     ),
+    "autoencoder": (
+        "An autoencoder of your own footage, for models that film: trained on a folder of videos or on a recording.",
+        "kinema train autoencoder --data out/clips --time-factor 4 --minutes 60 --out out/codec\n"
+        "  kinema train video --data out/clips --autoencoder out/codec/autoencoder --out out/holiday",
+    ),
 }
 """What `kinema train RECIPE --help` says of the recipes that learn from data, and an example."""
 REPEATED = "may be repeated, for one model of all, with weights as in DIR=2"
 WORDING = {
     ("world", "data"): f"a dataset of kinema record or LeRobot; {REPEATED}",
     ("video", "data"): f"a folder of videos with texts, WebDataset shards or a LeRobot dataset; {REPEATED}",
+    ("autoencoder", "data"): f"a folder of videos, WebDataset shards, or a dataset of kinema record or LeRobot; {REPEATED}",
+    ("autoencoder", "resume"): "go on with the run in this folder, with the same --data",
+    ("autoencoder", "minutes"): "time budget above 0",
+    ("autoencoder", "steps"): "length of the run in steps, 1 or more",
     ("world", "resume"): "go on with the run in this folder, which knows its --data",
     ("video", "resume"): "go on with the run in this folder, with the same --data",
     ("world", "minutes"): "time budget above 0, the training of the autoencoder included (default: 60)",
@@ -229,13 +264,13 @@ class HelpWithRecipes(argparse.Action):
 
 
 def _show_options_of(parser: argparse.ArgumentParser, recipe: str) -> None:
-    """Hide what one recipe does not take. "for NAME and NAME: " before the help of an option says which do; without it all do."""
+    """Hide what one recipe does not take. "for NAME, NAME and NAME: " before the help of an option says which do; without it all do."""
     parser.prog = f"{parser.prog} {recipe}"
     for action in parser._actions:
-        named = re.match(r"for ((?:\w+ and )*\w+): ", action.help or "")
+        named = re.match(r"for ((?:\w+(?:, | and ))*\w+): ", action.help or "")
         if (recipe, action.dest) in WORDING:
             action.help = WORDING[recipe, action.dest]
-        elif action.dest == "recipe" or (named is not None and recipe not in named[1].split(" and ")):
+        elif action.dest == "recipe" or (named is not None and recipe not in re.split(", | and ", named[1])):
             action.help = argparse.SUPPRESS
         elif named is not None and action.help is not None:
             action.help = action.help[named.end() :]
@@ -247,17 +282,21 @@ def run(arguments: argparse.Namespace) -> int:
     from kinema.devices import resolve_device
     from kinema.training.run import train
 
-    for name in OF_VIDEO:
-        if getattr(arguments, name) not in (None, False) and arguments.recipe != "video":
-            raise InputError(f"--{name.replace('_', '-')} goes with the recipe video, not with {arguments.recipe}")
-    if arguments.camera is not None and arguments.recipe != "world":
-        raise InputError(f"--camera goes with the recipe world, not with {arguments.recipe}")
+    for own, recipes in (
+        (OF_VIDEO, ("video",)),
+        (OF_AUTOENCODER, ("autoencoder",)),
+        (OF_PICTURES, ("video", "autoencoder")),
+        (("camera",), ("world",)),
+    ):
+        for name in own:
+            if getattr(arguments, name) not in (None, False) and arguments.recipe not in recipes:
+                option, known = name.replace("_", "-"), " or ".join(recipes)
+                raise InputError(f"--{option} goes with the recipe {known}, not with {arguments.recipe}")
+    if arguments.recipe == "autoencoder":
+        return _autoencoder(arguments)
     if arguments.recipe in ("world", "video"):
         return _run_ranks(arguments)
-    for name in TOGETHER:
-        value = getattr(arguments, name)
-        if value is not None and value is not False:
-            raise InputError(f"--{name.replace('_', '-')} goes with the recipe world or video, not with {arguments.recipe}")
+    _refuse(arguments, TOGETHER)
     if arguments.data is not None:
         raise InputError(f"--data goes with the recipe world or video, not with {arguments.recipe}")
     _log(logging.INFO)
@@ -279,6 +318,39 @@ def run(arguments: argparse.Namespace) -> int:
 def _log(level: int) -> None:
     """Print what is logged as lines of their own, also where `Line` has written one that is rewritten."""
     logging.basicConfig(level=level, format="\r\033[K%(message)s" if sys.stderr.isatty() else "%(message)s")
+
+
+def _refuse(arguments: argparse.Namespace, names: Sequence[str]) -> None:
+    """InputError where an option of world and video was given."""
+    for name in names:
+        value = getattr(arguments, name)
+        if value is not None and value is not False:
+            raise InputError(f"--{name.replace('_', '-')} goes with the recipe world or video, not with {arguments.recipe}")
+
+
+def _autoencoder(arguments: argparse.Namespace) -> int:
+    """Train an autoencoder on footage."""
+    from kinema.devices import resolve_device
+    from kinema.training.autoencoder.footage import recipe_for, train_autoencoder
+
+    _refuse(arguments, [name for name in TOGETHER if name != "seed"])
+    if arguments.data is None:
+        raise InputError(NEEDS_DATA["autoencoder"])
+    _log(logging.INFO)
+    line, names = Line(), ("time_factor", "channels", "short_side", "seed")
+    given = {name: getattr(arguments, name) for name in names if getattr(arguments, name) is not None}
+    folder = train_autoencoder(
+        _data(arguments),
+        out=_out(arguments),
+        minutes=arguments.minutes,
+        steps=arguments.steps,
+        resume=arguments.resume is not None,
+        recipe=recipe_for(arguments.resume, given),
+        device=str(resolve_device(arguments.device)),
+        show=line.write,
+    )
+    line.write(f"autoencoder written to {folder}; film with it: kinema train video --data DIR --autoencoder {folder}", True)
+    return 0
 
 
 def _out(arguments: argparse.Namespace) -> Path:
@@ -445,8 +517,9 @@ def _video(arguments: argparse.Namespace, ranks: Ranks, device: str, line: Line)
     for name in ("size", "patch", "full"):
         if arguments.begin is not None and getattr(arguments, name) not in (None, False):
             raise InputError(f"--{name} does not go with --begin, whose model has one")
-    own = {name: getattr(arguments, name) for name in ("patch", "frames", "lengths", "rates", "begin")}
-    more = {name: value for name, value in own.items() if value is not None}
+    names = ("patch", "frames", "lengths", "rates", "begin", "autoencoder", *OF_PICTURES)
+    own = {name: getattr(arguments, name) for name in names if getattr(arguments, name) is not None}
+    more: dict[str, Any] = {name: str(value) if isinstance(value, Path) else value for name, value in own.items()}
     more |= {"full": True} if arguments.full else {}
     more |= {"shortcut_share": FEW_STEPS_SHARE} if arguments.few_steps else {}
     common = _common(arguments, ranks, device, line)

@@ -95,6 +95,9 @@ class ClipSet(Protocol):
     def text_dim(self) -> int: ...
 
     @property
+    def time_factor(self) -> int: ...
+
+    @property
     def names(self) -> tuple[str, ...]: ...
 
     def buckets(self, frames: int, *, held_out: bool = False) -> dict[tuple[int, int], int]: ...
@@ -180,6 +183,11 @@ class Mixture:
     def text_dim(self) -> int:
         """E."""
         return self.sources[0].text_dim
+
+    @property
+    def time_factor(self) -> int:
+        """Frames of a latent frame."""
+        return self.sources[0].time_factor
 
     @property
     def names(self) -> tuple[str, ...]:

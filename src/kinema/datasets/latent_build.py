@@ -119,6 +119,16 @@ def claim_folder(folder: Path, identity: dict[str, Any]) -> None:
     write_text(path, json.dumps(identity, indent=1))
 
 
+def piece_frames_of(folder: Path) -> int | None:
+    """The most latent frames of a piece of the cache that was begun in a folder; None where none was. InputError: its plan cannot
+    be read."""
+    path = folder / PLAN
+    try:
+        return int(parse_json(path.read_text(encoding="utf-8"))["settings"]["piece_frames"]) if path.exists() else None
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise InputError(f"{path} cannot be read ({str(error)[:80]}); delete the folder, and it is built anew") from None
+
+
 class Builder:
     """One build of a cache."""
 
@@ -185,6 +195,8 @@ class Builder:
                 store()
                 writer.flush_if_due()
         if frames:
+            factor = self.autoencoder.time_factor
+            del frames[pixel_frames((len(frames) - 1) // factor + 1, factor) :]  # those that fill no latent frame
             store()
         if not piece:
             raise InputError(f"{entry.name} has no frames at {fps:g} a second; delete it")

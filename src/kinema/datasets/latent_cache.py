@@ -83,7 +83,7 @@ class LatentCache:
             index = parse_json(path.read_text(encoding="utf-8"))
             self.config, self.identity = LatentCacheConfig(**index["config"]), dict(index["identity"])
             self._clips: list[dict[str, Any]] = index["clips"]
-            self.time_factor, self._channels, self._text_dim = (
+            self._time_factor, self._channels, self._text_dim = (
                 int(index[n]) for n in ("time_factor", "channels", "text_dim")
             )
             self._places: dict[str, int] = index["places"]
@@ -107,6 +107,11 @@ class LatentCache:
     def text_dim(self) -> int:
         """Numbers of a token's state."""
         return self._text_dim
+
+    @property
+    def time_factor(self) -> int:
+        """Frames of a latent frame."""
+        return self._time_factor
 
     def __len__(self) -> int:
         return len(self._clips)

@@ -1,7 +1,8 @@
 """A model of the general network as an engine: films of what its clips showed, from words and from known pictures.
 
 One pass fills the unknown frames of a clip, whichever they are; so first and last pictures, keyframes, continuations either way and
-passages are the same call. Frames are latent frames of the autoencoder, one for each picture where its time factor is 1.
+passages are the same call. Frames are latent frames of the autoencoder, one for each picture where its time factor is 1; else films
+have 1 + time factor * k frames, of which those asked for are taken.
 
 Axes: T frames, C channels, h x w latents.
 """
@@ -15,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from kinema.autoencoder import to_uint8, to_unit
+from kinema.autoencoder import latent_frames, pixel_frames, to_uint8, to_unit
 from kinema.devices import AUTO
 from kinema.engines.compose import Parts, derived_workflows, film_workflow
 from kinema.engines.protocol import Cancelled, Capabilities, FilmPlan, FilmRequest, FrameRule, Watch, Workflow, never
@@ -28,18 +29,19 @@ from kinema.models.hub import DEFAULT, load, weights_sha256
 
 STEPS, GUIDANCE, STRENGTH = 16, 3.0, 0.7
 HISTORY = 4
-"""Frames that a continuation goes on from."""
+"""Latent frames that a continuation goes on from, or half of those that the model films at once."""
 PRIMITIVES: tuple[Workflow, ...] = ("generate", "keyframes", "extend", "edit")
 
 
 def dit_capabilities(config: DiTModelConfig, name: str, folder: Path | None = None) -> Capabilities:
     """What a model of the general network films, by its config. folder: where its weights are, for their hash."""
-    cell = config.network.patch * 8
-    rule = FrameRule(least=2, most=config.frames)
+    cell, factor = config.network.patch * config.space_factor, config.time_factor
+    most = pixel_frames(config.frames, factor)
+    rule = FrameRule(step=factor, offset=min(factor - 1, 1), least=1 + factor, most=most)
     return Capabilities(
         model=name, engine="kinema", family="DiT",
         workflows=() if config.film is None else derived_workflows(PRIMITIVES, FrameRule(), keeps=True),
-        size=(config.width, config.height), fps=config.fps, seconds=config.seconds or config.frames / config.fps, frames=rule,
+        size=(config.width, config.height), fps=config.fps, seconds=config.seconds or most / config.fps, frames=rule,
         multiple=cell, masks=True, most_pixels=4 * config.width * config.height, steps=STEPS, guidance=GUIDANCE, strength=STRENGTH,
         weights_sha256="" if folder is None else weights_sha256(folder),
     )  # fmt: skip
@@ -67,13 +69,10 @@ class DiTEngine:
                 f"{given.config.name} is a world model of {recorded}, not one that films: step into it with"
                 f" kinema play {source}, or train an agent with kinema agent train --inside {source}; to film, name {DEFAULT}"
             )
-        if given.autoencoder.time_factor != 1:
-            raise ModelError(
-                f"{given.config.name}: its autoencoder joins frames, and known pictures cannot be placed among them"
-            )
         self.model, self.name = given, name or given.source
         folder = Path(given.source)
         self._folder = folder if folder.is_dir() else None
+        self._history = max(min(HISTORY, given.config.frames // 2), 1)
 
     @property
     def capabilities(self) -> Capabilities:
@@ -97,7 +96,8 @@ class DiTEngine:
 
             return self._fill(one, plan, step)
 
-        parts = Parts(capabilities=capabilities, primitive=primitive, primitives=PRIMITIVES, history=HISTORY)
+        history = pixel_frames(self._history, self.model.config.time_factor)
+        parts = Parts(capabilities=capabilities, primitive=primitive, primitives=PRIMITIVES, history=history)
         return [film_workflow(parts, one, progress) for one in request.each()]
 
     def close(self) -> None:
@@ -108,7 +108,7 @@ class DiTEngine:
         """One pass: known frames stand, the others are sampled."""
         model, (width, height) = self.model, plan.size
         ae = model.autoencoder
-        frames = plan.frames
+        frames = latent_frames(plan.frames, ae.time_factor)
         shape = (1, frames, ae.channels, height // ae.space_factor, width // ae.space_factor)
         known = torch.zeros(shape, device=model.device)
         unknown = torch.ones(1, frames, device=model.device)
@@ -116,26 +116,38 @@ class DiTEngine:
             known[0, at], unknown[0, at] = latent, float(request.workflow == "edit")
         strength = (STRENGTH if request.strength is None else request.strength) if request.workflow == "edit" else 1.0
         made = fill_frames(
-            model, known, unknown, prompt=request.prompt, seed=request.seed, fps=plan.fps, steps=request.steps or STEPS,
-            guidance=GUIDANCE if request.guidance is None else request.guidance, strength=strength, progress=step,
+            model, known, unknown, prompt=request.prompt, seed=request.seed, fps=plan.fps / ae.time_factor,
+            steps=request.steps or STEPS, guidance=GUIDANCE if request.guidance is None else request.guidance, strength=strength,
+            progress=step,
         )  # fmt: skip
-        pixels = to_uint8(ae.decode(made))[0]
+        pixels = to_uint8(ae.decode(made, plan.frames))[0]
         return Clip(frames=np.ascontiguousarray(pixels), fps=plan.fps, caption=request.prompt)
 
     def _known(self, request: FilmRequest, plan: FilmPlan) -> list[tuple[int, Tensor]]:
-        """Numbers of frames that are known, and their latents [C, h, w]; of an edit all frames, which it begins from."""
+        """Numbers of latent frames that are known, and their latents [C, h, w]; of an edit all frames, which it begins from. A
+        picture in the midst of the frames of one latent stands still for all of them."""
+        factor = self.model.autoencoder.time_factor
         if request.workflow in ("edit", "extend"):
             assert request.video is not None
             clip = request.video.resample(plan.fps).fit(*plan.size)
+            if factor > 1 and request.workflow == "edit":  # the last frame stands still, not what moves in the last latent
+                clip = clip.pick(np.arange(plan.frames).clip(max=clip.num_frames - 1))
             latents = self._encoded(clip)
             if request.workflow == "extend":
-                return list(enumerate(latents[-HISTORY:]))
-            return [(i, latents[min(i, len(latents) - 1)]) for i in range(plan.frames)]
-        placed = []
+                return list(enumerate(latents[-self._history :]))
+            return [(i, latents[min(i, len(latents) - 1)]) for i in range(latent_frames(plan.frames, factor))]
+        placed: dict[int, Tensor] = {}
         for picture, at in request.pictures:
-            number = min(max(round(at * plan.fps), 0), plan.frames - 1)
-            placed.append((number, self._encoded(picture.fit(*plan.size))[0]))
-        return placed
+            frame = min(max(round(at * plan.fps), 0), plan.frames - 1)
+            number = latent_frames(frame + 1, factor) - 1
+            if factor > 1 and number in placed:
+                raise InputError(
+                    f"two pictures within {factor / plan.fps:g} s, at {at:g} s: {self.name} films {factor} frames as one; place"
+                    " them further apart"
+                )
+            still = picture.fit(*plan.size).pick(np.zeros(1 + factor * (number > 0 and factor > 1), np.int64))
+            placed[number] = self._encoded(still)[-1]
+        return list(placed.items())
 
     def _encoded(self, clip: Clip) -> Tensor:
         """Latents [T, C, h, w]."""

@@ -32,8 +32,12 @@ class DiTModelConfig:
     name: str
     network: DiTConfig
     autoencoder: str
-    """Folder name of the autoencoder, inside the model's or beside it."""
+    """Folder name of the autoencoder, inside the model's or beside it; or, of one of diffusers, where it was in training."""
     autoencoder_sha256: str = ""
+    space_factor: int = 8
+    """Pixels along one side of a latent."""
+    time_factor: int = 1
+    """Frames of a latent frame, but for the first one, which is a picture."""
     text_encoder: str = ""
     """Folder of the text encoder that it was trained with (`kinema.text.folder_encoder`), "" for the one that comes with Kinema."""
     text_encoder_sha256: str = ""
@@ -59,7 +63,7 @@ class DiTModelConfig:
     """Recipe, steps, minutes, machine: how the weights came to be."""
 
     def __post_init__(self) -> None:
-        for name in ("width", "height", "frames"):
+        for name in ("width", "height", "frames", "space_factor", "time_factor"):
             value = getattr(self, name)
             if not isinstance(value, int) or isinstance(value, bool) or value < 1:
                 raise ModelError(f"{name} {value!r}: expected a whole number, at least 1")

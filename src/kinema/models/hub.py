@@ -22,7 +22,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from kinema.autoencoder import VideoAutoencoder, load_autoencoder
+from kinema.autoencoder import VideoAutoencoder, autoencoder_sha256, load_video_autoencoder
 from kinema.canvas.canvas import TextCondition
 from kinema.devices import AUTO, float32_default, kept_rng, resolve_device
 from kinema.errors import InputError, ModelError, OutputError
@@ -236,10 +236,11 @@ def read_weights(folder: Path) -> dict[str, Tensor]:
 
 
 def find_autoencoder(folder: Path, config: AnyConfig) -> Path:
-    """The folder of a model's autoencoder: inside the model's, beside it, or among the shipped ones; the last if there is none."""
-    name = config.autoencoder
-    folders = (folder / name, folder.parent / name, weights_folder() / name)
-    return next((path for path in folders if path.exists()), folders[-1])
+    """The folder of a model's autoencoder: inside the model's, beside it, or among the shipped ones; the last if there is none. One
+    that was elsewhere in training is looked for there, and then by its name."""
+    names = dict.fromkeys((config.autoencoder, Path(config.autoencoder).name))
+    folders = [place / name for name in names for place in (folder, folder.parent, weights_folder())]
+    return next((path for path in folders if path.exists()), weights_folder() / config.autoencoder)
 
 
 def find_text_encoder(folder: Path, config: DiTModelConfig) -> Path:
@@ -291,12 +292,18 @@ def load(name: str | Path = DEFAULT, *, device: str | torch.device = AUTO) -> Mo
             f"the weights in {folder} do not fit its config: {reason}; fetch or train the model again"
         ) from None
     autoencoder_folder = find_autoencoder(folder, config)
-    autoencoder = load_autoencoder(autoencoder_folder, device=place)
-    digest = weights_sha256(autoencoder_folder)
+    autoencoder = load_video_autoencoder(autoencoder_folder, device=place)
+    digest = autoencoder_sha256(autoencoder_folder)
     if config.autoencoder_sha256 not in ("", digest):
         raise ModelError(
             f"{folder} was trained with other weights of the autoencoder {config.autoencoder!r} (sha256"
             f" {config.autoencoder_sha256[:12]}...) than those in {autoencoder_folder} ({digest[:12]}...); fetch both again"
+        )
+    factors = (autoencoder.space_factor, autoencoder.time_factor)
+    if isinstance(config, DiTModelConfig) and factors != (config.space_factor, config.time_factor):
+        raise ModelError(
+            f"{folder} was trained with an autoencoder of {config.space_factor} pixels and {config.time_factor} frames a latent;"
+            f" the one in {autoencoder_folder} has {factors[0]} and {factors[1]}; fetch both again"
         )
     model = _assembled(config, network, autoencoder, place)
     if isinstance(model, DiTModel) and model.config.text_encoder:

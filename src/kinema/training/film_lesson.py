@@ -92,6 +92,7 @@ class FilmRecipe(DiTRecipe):
     """A model that films, by its name or folder, whose weights the run begins with."""
     matrix_lr: float = 2e-3
     autoencoder: str = "codec-8x8"
+    """One that comes with Kinema, by name, or a folder: of `kinema train autoencoder`, or of diffusers."""
     text_encoder: str = ""
     """Folder of a text encoder of transformers; "" for the one that comes with Kinema."""
 
@@ -175,20 +176,26 @@ def film_loss(
     noise: Tensor,
     device: torch.device,
     step_size: Tensor | None = None,
+    time_factor: int = 1,
 ) -> Tensor:
-    """Squared error, each frame's by its weight [B, T]. heard: [B], whose text is read. step_size: [B], None: small."""
+    """Squared error, each frame's by its weight [B, T]. heard: [B], whose text is read. step_size: [B], None: small. time_factor:
+    frames of a latent frame."""
     clean, level = batch.latents.to(device), level.to(device)
-    made = network(film_input(batch, noise_to(clean, level, noise.to(device)), level, heard, step_size))["video"]
+    noisy = noise_to(clean, level, noise.to(device))
+    made = network(film_input(batch, noisy, level, heard, step_size, time_factor))["video"]
     return squared_error(made, clean, align_level(weight.to(device), clean))
 
 
-def film_input(batch: ClipBatch, video: Tensor, level: Tensor, heard: Tensor, step_size: Tensor | None) -> DiTInput:
-    """The clips of a batch as the network reads them, on the device of `video` [B, T, C, h, w], noised to levels [B, T]."""
+def film_input(
+    batch: ClipBatch, video: Tensor, level: Tensor, heard: Tensor, step_size: Tensor | None, time_factor: int
+) -> DiTInput:
+    """The clips of a batch as the network reads them, on the device of `video` [B, T, C, h, w], noised to levels [B, T].
+    time_factor: frames of a latent frame."""
     device = video.device
     return DiTInput(
         video=video,
         level=level,
-        time_s=torch.arange(video.shape[1], device=device) / batch.fps.to(device)[:, None],
+        time_s=time_factor * torch.arange(video.shape[1], device=device) / batch.fps.to(device)[:, None],
         text=batch.text_states.to(device),
         text_mask=batch.text_mask.to(device) & heard.to(device)[:, None],
         step_size=None if step_size is None else step_size.to(device),
@@ -204,6 +211,7 @@ def with_long_steps(
     noise: Tensor,
     device: torch.device,
     by_size: bool = True,
+    time_factor: int = 1,
 ) -> tuple[ClipBatch, Tensor, Tensor]:
     """A batch that teaches long steps: what each has to be as its latents; the levels [B, T] at which it begins; and its noise.
 
@@ -216,7 +224,9 @@ def with_long_steps(
     levels = [shift_levels(share, shift)[:, None] * unknown for share in shares]
 
     def estimate(values: dict[str, Tensor], end: int) -> dict[str, Tensor]:
-        return {"video": network(film_input(batch, values["video"], levels[end], heard, half))["video"].detach()}
+        return {
+            "video": network(film_input(batch, values["video"], levels[end], heard, half, time_factor))["video"].detach()
+        }
 
     first, middle, last = ({"video": align_level(level, clean)} for level in levels)
     begun = {"video": noise_to(clean, levels[0], noise)}
@@ -256,18 +266,18 @@ class ClipsLesson:
         weight = mean_one((level > 0).float())
         heard = torch.rand(count, generator=generator) >= recipe.silent_share
         noise = torch.randn((count, *batch.latents.shape[1:]), generator=generator)
-        rng = step_rng(recipe.seed, step, StepDraw.SHORTCUT)
+        rng, factor = step_rng(recipe.seed, step, StepDraw.SHORTCUT), self.clips.time_factor
         if recipe.shortcut_share and done >= recipe.shortcuts_from and rng.random() < recipe.shortcut_share:
             of_all = LongSteps.draw(rng, count)
             steps = LongSteps(pieces=of_all.pieces[rows], number=of_all.number[rows])
             unknown = (draw_film_levels(replace(recipe, forcing_share=0.0), count, frames, generator) > 0).float()
             batch, level, push = with_long_steps(
-                network, batch, unknown[rows], steps, heard[rows], noise[rows], device, recipe.shift_by_size
+                network, batch, unknown[rows], steps, heard[rows], noise[rows], device, recipe.shift_by_size, factor
             )
             weight = mean_one(unknown)[rows]
-            return {"long steps": film_loss(network, batch, level, weight, heard[rows], push, device, steps.sizes())}
+            return {"long steps": film_loss(network, batch, level, weight, heard[rows], push, device, steps.sizes(), factor)}
         name = "pictures" if of_pictures else "video"
-        return {name: film_loss(network, batch, level[rows], weight[rows], heard[rows], noise[rows], device)}
+        return {name: film_loss(network, batch, level[rows], weight[rows], heard[rows], noise[rows], device, None, factor)}
 
     def held_out_frames(self) -> int:
         """Of the windows of held-out clips that are measured: `frames`, or, where lengths vary, fewer if the clips are shorter."""
@@ -291,6 +301,8 @@ class ClipsLesson:
             noise = torch.randn(shape, generator=torch.Generator().manual_seed(number))[rows]
             every = torch.ones(batch.latents.shape[:2])
             for at in HELD_OUT_LEVELS:
-                loss = film_loss(network, batch, at * every, every, every[:, 0] > 0, noise, device)
+                loss = film_loss(
+                    network, batch, at * every, every, every[:, 0] > 0, noise, device, None, self.clips.time_factor
+                )
                 result[at] += float(loss) / batches
         return result

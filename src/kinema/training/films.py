@@ -14,10 +14,12 @@ from typing import Any
 
 import torch
 
-from kinema.autoencoder import VideoAutoencoder, load_autoencoder, to_uint8
+from kinema.autoencoder import VideoAutoencoder, autoencoder_sha256, load_video_autoencoder, pixel_frames, to_uint8
+from kinema.autoencoder.diffusers_folder import diffusers_folder
 from kinema.datasets.clip_batches import ClipSet, Mixture
 from kinema.datasets.clips import CaptionedClips
 from kinema.datasets.folder_lock import locked
+from kinema.datasets.latent_build import piece_frames_of
 from kinema.datasets.latent_cache import LatentCache, LatentCacheConfig
 from kinema.devices import float32_default
 from kinema.errors import InputError
@@ -25,7 +27,7 @@ from kinema.inference.dit_films import fill_frames
 from kinema.media.contact_sheet import contact_sheet
 from kinema.models.dit import SIZES, DiTConfig
 from kinema.models.dit_model import DiTModel, DiTModelConfig
-from kinema.models.hub import find, is_dit_folder, read_config, read_weights, save, weights_folder
+from kinema.models.hub import find, find_autoencoder, is_dit_folder, read_config, read_weights, save, weights_folder
 from kinema.text import TextEncoder
 from kinema.text.folder_encoder import encoder_entries, open_text_encoder
 from kinema.training import checkpoint
@@ -42,6 +44,8 @@ from kinema.training.sources import Data, absolute_folder, folder_name, weighted
 log = logging.getLogger(__name__)
 
 MINUTES = 60.0
+OWN = "codec"
+"""The folder, in the model's, of an autoencoder that does not come with Kinema."""
 CACHE = "latents"
 """The folder, in the run's, of clips as latents; of several sets, the beginning of the names of their folders."""
 WeightedClips = Sequence[tuple[CaptionedClips, float]]
@@ -50,8 +54,8 @@ SHOWN = 4
 """Held-out captions that the picture of a run shows."""
 
 
-def film_config(cache: ClipSet, recipe: FilmRecipe, about: str) -> DiTModelConfig:
-    """What a model of these clips is."""
+def film_config(cache: ClipSet, recipe: FilmRecipe, about: str, space_factor: int = 8) -> DiTModelConfig:
+    """What a model of these clips is. space_factor: pixels along one side of a latent."""
     across, depth, heads = SIZES[recipe.size]
     shapes = cache.buckets(min(recipe.frames, cache.longest()))
     (rows, columns), _ = max(shapes.items(), key=lambda item: item[1])
@@ -61,7 +65,8 @@ def film_config(cache: ClipSet, recipe: FilmRecipe, about: str) -> DiTModelConfi
             width=across, depth=depth, heads=heads, channels=cache.channels, patch=recipe.patch, time_every=recipe.time_every,
             text_dim=cache.text_dim, places=recipe.places, full=recipe.full, step_sizes=recipe.shortcut_share > 0,
         ),
-        autoencoder=recipe.autoencoder, height=8 * rows, width=8 * columns, fps=recipe.fps, frames=recipe.frames,
+        autoencoder=recipe.autoencoder, height=space_factor * rows, width=space_factor * columns,
+        space_factor=space_factor, time_factor=cache.time_factor, fps=recipe.fps, frames=recipe.frames,
         film={"about": about, "clips": len(cache.names)}, shift_by_size=recipe.shift_by_size,
     )  # fmt: skip
 
@@ -76,7 +81,8 @@ def recipe_of_model(wish: FilmRecipe) -> FilmRecipe:
     """The recipe with the network, and the shape, length and rate of clips, of the model that it begins with, which has learned
     pictures: clips, and long steps where they are wished, come from the first step on. InputError: that model does not film, or its
     network has no usual size."""
-    config = read_config(_folder_of(wish.begin))
+    folder = _folder_of(wish.begin)
+    config = read_config(folder)
     if not isinstance(config, DiTModelConfig) or config.film is None:
         raise InputError(f"{wish.begin} is {config.name}: expected a model of kinema train video, which films")
     network = config.network
@@ -84,9 +90,11 @@ def recipe_of_model(wish: FilmRecipe) -> FilmRecipe:
     size = next((name for name, usual in SIZES.items() if usual == shape), None)
     if size is None:
         raise InputError(f"{wish.begin} has width {shape[0]}, depth {shape[1]} and {shape[2]} heads: expected a usual size")
+    shipped = (weights_folder() / config.autoencoder).exists()
+    autoencoder = config.autoencoder if shipped else str(find_autoencoder(folder, config))
     return replace(
         wish, size=size, patch=network.patch, time_every=network.time_every, places=network.places, full=network.full,
-        frames=config.frames, fps=config.fps, short_side=min(config.width, config.height), autoencoder=config.autoencoder,
+        frames=config.frames, fps=config.fps, short_side=min(config.width, config.height), autoencoder=autoencoder,
         text_encoder=config.text_encoder,
         pictures_first=0.0, shortcuts_from=0.0, shift_by_size=config.shift_by_size,
     )  # fmt: skip
@@ -121,7 +129,7 @@ def train_video(
     """
     out = Path(out)
     wish = recipe or (recipe_of_run(FilmRecipe, out) if resume else FilmRecipe())
-    wish = replace(wish, text_encoder=absolute_folder(wish.text_encoder))
+    wish = replace(wish, text_encoder=absolute_folder(wish.text_encoder), autoencoder=_located(wish.autoencoder))
     check_minutes(minutes)
     check_steps(steps)
     check_boards(tensorboard, wandb)
@@ -166,9 +174,12 @@ def _train(
         steps, minutes = (state["steps"], state["minutes"]) if state is not None else (None, MINUTES)
     wish = recipe_of_model(wish) if wish.begin and state is None else wish
     wish = replace(wish, compile=wish.compile and worth_compiling(minutes, steps, device))
-    autoencoder = load_autoencoder(weights_folder() / wish.autoencoder, device=device)
+    autoencoder = load_video_autoencoder(weights_folder() / wish.autoencoder, device=device)
     text = open_text_encoder(wish.text_encoder, device)
-    settings = LatentCacheConfig(short_side=wish.short_side, patch_px=8 * wish.patch, fps=wish.fps)
+    space, pieces = autoencoder.space_factor, LatentCacheConfig().piece_frames
+    if autoencoder.time_factor > 1:  # windows begin where a piece does
+        pieces = next((n for n in map(piece_frames_of, _cache_folders(out, learned)) if n is not None), wish.frames)
+    settings = LatentCacheConfig(short_side=wish.short_side, patch_px=space * wish.patch, fps=wish.fps, piece_frames=pieces)
     reading = (lambda done, of: show(f"encoding clip {done} of {of}")) if show else None
 
     def cached(clips: CaptionedClips, folder: Path) -> LatentCache:
@@ -178,15 +189,15 @@ def _train(
         )
 
     alone = len(learned) == 1
-    every = [cached(clips, out / (CACHE if alone else f"{CACHE}-{i + 1}")) for i, (clips, _) in enumerate(learned)]
+    every = [cached(clips, folder) for folder, (clips, _) in zip(_cache_folders(out, learned), learned, strict=True)]
     cache: ClipSet = every[0] if alone else Mixture([(one, weight) for one, (_, weight) in zip(every, learned, strict=True)])
     wish = replace(wish, frames=_frames(learned, every, wish))
     sets = [(str(clips.path), one) for (clips, _), one in zip(learned, every, strict=True)]
     used = clip_usage(sets, wish, autoencoder.space_factor)
     for line in usage_lines(used):
         log.info("%s", line)
-    config = film_config(cache, wish, "-".join(folder_name(clips.path) or "clips" for clips, _ in learned))
-    config = replace(config, **encoder_entries(text))
+    config = film_config(cache, wish, "-".join(folder_name(clips.path) or "clips" for clips, _ in learned), space)
+    config = replace(config, autoencoder=_autoencoder_name(wish), **encoder_entries(text))
     lesson = ClipsLesson(cache, wish)
     trainer = DiTTrainer(wish, config, lesson, out, minutes=minutes, steps=steps, device=device, data=identity, ranks=ranks)
 
@@ -207,6 +218,23 @@ def _train(
     if boards is not None:
         boards.close()
     return finish(trainer, _paths(learned), cache, wish, autoencoder, text, before, after, used)
+
+
+def _cache_folders(out: Path, learned: WeightedClips) -> list[Path]:
+    """Where the latents of each set are."""
+    return [out / CACHE] if len(learned) == 1 else [out / f"{CACHE}-{i + 1}" for i in range(len(learned))]
+
+
+def _located(autoencoder: str) -> str:
+    """The name of an autoencoder that comes with Kinema, or the folder of another, as it is found from anywhere."""
+    return autoencoder if (weights_folder() / autoencoder).exists() else absolute_folder(autoencoder)
+
+
+def _autoencoder_name(wish: FilmRecipe) -> str:
+    """How the model calls its autoencoder: by its name, if it comes with Kinema; by the folder that one of ours is copied to; or by
+    the folder of diffusers."""
+    shipped = not Path(wish.autoencoder).is_absolute()
+    return wish.autoencoder if shipped or diffusers_folder(wish.autoencoder) else OWN
 
 
 def _check_windows(began: Mapping[str, Any], wish: FilmRecipe, out: Path) -> None:
@@ -278,9 +306,11 @@ def finish(
         "minutes": round(trainer.elapsed_s / 60, 1), "date": date.today().isoformat(), "settings": asdict(wish),
         "figures": {name: round(value, 4) for name, value in figures.items()}, "usage": list(used), "forecast": trainer.forecast,
     }  # fmt: skip
-    done = replace(config, trained=trained)
+    source = weights_folder() / wish.autoencoder
+    done = replace(config, trained=trained, autoencoder_sha256=autoencoder_sha256(source))
     save(folder, done, weights, film_card(done, figures))
-    shutil.copytree(weights_folder() / wish.autoencoder, folder / wish.autoencoder, dirs_exist_ok=True)
+    if not diffusers_folder(source):
+        shutil.copytree(source, folder / done.autoencoder, dirs_exist_ok=True)
     model = DiTModel(config, trainer.network_of(weights), autoencoder, device=str(trainer.device))
     model.text = text
     _picture(model, cache, ClipsLesson(cache, wish).held_out_frames(), out / "films.png")
@@ -295,7 +325,7 @@ def _picture(model: DiTModel, cache: ClipSet, frames: int, path: Path) -> None:
         clean = batch.latents[i : i + 1].to(model.device)
         made = fill_frames(
             model, torch.zeros_like(clean), torch.ones(clean.shape[:2], device=clean.device), prompt=caption, seed=i,
-            fps=float(batch.fps[i]), steps=16, guidance=3.0,
+            fps=float(batch.fps[i]) / cache.time_factor, steps=16, guidance=3.0,
         )  # fmt: skip
         with torch.inference_mode():
             rows += [to_uint8(model.autoencoder.decode(latents))[0] for latents in (clean, made)]
@@ -306,11 +336,17 @@ def _picture(model: DiTModel, cache: ClipSet, frames: int, path: Path) -> None:
 def film_card(config: DiTModelConfig, figures: dict[str, float]) -> str:
     """The model's README."""
     trained, film = config.trained, config.film or {}
+    outside = [
+        f"It needs the {what} in `{folder}`, and no other."
+        for what, folder in (("text encoder", config.text_encoder), ("autoencoder", config.autoencoder))
+        if Path(folder).is_absolute()
+    ]
+    at_once = pixel_frames(config.frames, config.time_factor)
     lines = [
         f"# {config.name}",
         "",
         f"Films what {film.get('clips')} captioned clips show, at {config.width}x{config.height}, {config.fps:g} frames a second,"
-        f" {config.frames} at once. Made by `kinema train video` in {trained['minutes']} minutes ({trained['steps']} steps).",
+        f" {at_once} at once. Made by `kinema train video` in {trained['minutes']} minutes ({trained['steps']} steps).",
         "",
         *([f"Forecast after its first steps: {forecast}.", ""] if (forecast := trained.get("forecast")) else []),
         "Squared error of the latents of held-out clips by noise level; 1 is that of the mean of all latents:",
@@ -328,6 +364,7 @@ def film_card(config: DiTModelConfig, figures: dict[str, float]) -> str:
         *("    " + line for line in usage_lines(trained.get("usage", []))),
         "",
         "It knows what its clips show and nothing else.",
+        *outside,
         "",
         f"Settings: `{json.dumps(trained['settings'])}`",
     ]

@@ -36,6 +36,46 @@ def round_trip(autoencoder: VideoAutoencoder, frames: Tensor, noise: float = 0.0
     return psnr(autoencoder.decode(disturbed)[0], video[0])
 
 
+@torch.inference_mode()
+def clips_psnr(autoencoder: VideoAutoencoder, clips: Tensor, device: torch.device | str = "cpu") -> float:
+    """PSNR of clips uint8 [N, T, H, W, 3] after encoding and decoding; of each as much as whole cells show."""
+    height, width = (side // autoencoder.space_factor * autoencoder.space_factor for side in clips.shape[2:4])
+    values = []
+    for clip in clips[:, :, :height, :width]:
+        video = to_unit(clip)[None].to(device)
+        values.append(psnr(autoencoder.decode(autoencoder.encode(video), video.shape[1])[0], video[0]))
+    return sum(values) / len(values)
+
+
+def mean_color_psnr(clips: Tensor) -> float:
+    """PSNR of clips uint8 [N, T, H, W, 3] where each picture is its mean color."""
+    video = to_unit(clips).flatten(0, 1)
+    return psnr(video.mean((2, 3), keepdim=True).expand_as(video), video)
+
+
+def footage_card(autoencoder: Autoencoder, name: str, made: str, figures: dict[str, tuple[str, float]]) -> str:
+    """The card of an autoencoder that was trained on footage. made: from what, and how long. figures: by whom, numbers a second of
+    latent pictures in words, and PSNR on clips that were held back."""
+    factor = autoencoder.time_factor
+    rows = "\n".join(f"| {who} | {numbers} | {value:.2f} |" for who, (numbers, value) in figures.items())
+    stands = "of one frame" if factor == 1 else f"of {factor} frames (of the first picture alone, at the beginning)"
+    return f"""# {name}
+
+Turns 8x8 pixels {stands} into one latent cell of {autoencoder.channels} numbers, and back.
+{autoencoder.num_parameters:,} parameters. Latents have about zero mean and unit variance per channel.
+
+{made}
+
+Round trip of clips that were held back, PSNR in dB:
+
+| | numbers for 64 pixels of 4 frames | PSNR |
+|---|---|---|
+{rows}
+
+Use it: `kinema train video --data FOLDER --autoencoder THIS_FOLDER`. It knows what its footage shows; other pictures may blur.
+"""
+
+
 def measure(autoencoder: VideoAutoencoder) -> dict[str, float]:
     """PSNR in decibels by name, clean and with latents disturbed by 0.1."""
     results = {}

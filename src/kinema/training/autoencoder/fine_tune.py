@@ -4,12 +4,12 @@ A ball of two pixels on a court that never changes is all that matters in some w
 autoencoder for other pictures minds. So pixels that differ from what is usual in their place weigh more, as things do in the
 Playground.
 
-Axes: N pictures, H and W pixels.
+Axes: N pictures or clips, T frames of a clip, H and W pixels.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 import torch
@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from kinema.autoencoder.autoencoder import Autoencoder
 from kinema.datasets.lerobot import Dataset
+from kinema.errors import InputError
 from kinema.training.autoencoder.train import AutoencoderTrainer, TrainConfig
 
 MOST = 20_000
@@ -28,29 +29,47 @@ FEW = 0.3
 
 
 class Pictures:
-    """Square crops of a recording's pictures, and where they are unusual."""
+    """Square crops of pictures of one size, or of short clips of them, and where they are unusual."""
 
-    def __init__(self, data: Dataset, episodes: Sequence[int], most: int = MOST) -> None:
-        """Of the episodes with these numbers; most: pictures kept."""
+    def __init__(
+        self, clips: Iterable[NDArray[np.uint8]], every: int = 1, *, frames: int | None = None, weighed: bool = True
+    ) -> None:
+        """clips: pictures [n, H, W, 3] in their order. every: of so many pictures, or stretches of `frames`, one is kept. weighed:
+        whether unusual pixels are looked for. InputError: no clip has so many frames."""
+        length = frames or 1
+        parts = [clip[: len(clip) // length * length].reshape(-1, length, *clip.shape[1:])[::every] for clip in clips]
+        if not sum(map(len, parts)):
+            raise InputError(
+                f"no clip has {length} frames, as the autoencoder learns from; name longer ones, or another --time-factor"
+            )
+        self.windows: NDArray[np.uint8] = np.concatenate(parts)
+        """[N, T, H, W, 3]"""
+        self.alone, self.weighed = frames is None, weighed
+        flat = self.windows.reshape(-1, *self.windows.shape[2:])
+        self.usual = np.median(flat[:: max(1, len(flat) // 200)], axis=0).astype(np.int16)
+
+    @staticmethod
+    def of_recording(data: Dataset, episodes: Sequence[int], most: int = MOST, frames: int | None = None) -> Pictures:
+        """Of the episodes with these numbers. most: pictures kept."""
         every = max(1, -(-data.total_frames // most))
-        some_episodes = episodes[:: max(1, len(episodes) // most)]
-        self.frames: NDArray[np.uint8] = np.concatenate([data.pictures(i)[::every].copy() for i in some_episodes])
-        some = self.frames[:: max(1, len(self.frames) // 200)]
-        self.usual = np.median(some, axis=0).astype(np.int16)
+        some = episodes[:: max(1, len(episodes) // most)]
+        return Pictures((data.pictures(i)[::every].copy() for i in some), frames=frames)
 
     def unusual(self, frames: NDArray[np.uint8]) -> NDArray[np.bool_]:
-        """bool [N, H, W]."""
+        """bool [..., H, W]."""
         far = (np.abs(frames.astype(np.int16) - self.usual) > UNUSUAL).any(-1)
-        far[far.mean((1, 2)) > FEW] = False
+        far[far.mean((-2, -1)) > FEW] = False
         return np.asarray(far)
 
     def draw_things(self, rng: np.random.Generator, count: int, side: int) -> tuple[torch.Tensor, torch.Tensor]:
-        """Pictures uint8 [N, side, side, 3] and bool [N, side, side]."""
-        frames = self.frames[rng.integers(0, len(self.frames), count)]
-        height, width = frames.shape[1:3]
+        """Pictures uint8 [N, side, side, 3] and bool [N, side, side]; of clips [N, T, side, side, 3] and [N, T, side, side]."""
+        windows = self.windows[rng.integers(0, len(self.windows), count)]
+        height, width = windows.shape[2:4]
         top, left = int(rng.integers(0, height - side + 1)), int(rng.integers(0, width - side + 1))
-        crop = (slice(None), slice(top, top + side), slice(left, left + side))
-        return torch.from_numpy(frames[crop].copy()), torch.from_numpy(self.unusual(frames)[crop].copy())
+        crop = (..., slice(top, top + side), slice(left, left + side))
+        things = self.unusual(windows) if self.weighed else np.zeros(windows.shape[:-1], bool)
+        pictures, where = torch.from_numpy(windows[(*crop, slice(None))].copy()), torch.from_numpy(things[crop].copy())
+        return (pictures[:, 0], where[:, 0]) if self.alone else (pictures, where)
 
 
 def fine_tune(
@@ -64,7 +83,7 @@ def fine_tune(
 ) -> Autoencoder:
     """`start` (in float32) trained on over recordings, of each the episodes with these numbers, for so many minutes or steps,
     whichever ends first. Each batch is of one recording."""
-    every = [Pictures(data, episodes, MOST // len(recordings)) for data, episodes in recordings]
+    every = [Pictures.of_recording(data, episodes, MOST // len(recordings)) for data, episodes in recordings]
 
     def draw_things(rng: np.random.Generator, count: int, side: int) -> tuple[torch.Tensor, torch.Tensor]:
         return every[int(rng.integers(len(every))) if len(every) > 1 else 0].draw_things(rng, count, side)
@@ -72,7 +91,7 @@ def fine_tune(
     def draw(rng: np.random.Generator, count: int, side: int) -> torch.Tensor:
         return draw_things(rng, count, side)[0]
 
-    side = min(every[0].frames.shape[1:3])
+    side = min(every[0].windows.shape[2:4])
     config = TrainConfig(sides=((side, 1.0),), rate=1e-3, warmup=20, average=0.98, seed=seed)
     trainer = AutoencoderTrainer(config, start.config, draw_things, draw, start, minutes=minutes, steps=steps)
     trainer.run((lambda line: say(f"autoencoder: {line}")) if say else (lambda line: None))

@@ -11,26 +11,39 @@ schedule over the time or the steps given, and an exponential moving average of 
 are measured at the end. Draws depend on the seed alone: with --steps instead of --minutes, the same machine gives the
 same weights.
 
-Axes: N pictures, C channels, H and W pixels, h and w cells.
+An autoencoder that joins frames learns from short clips in place of pictures, of a first picture and two groups of frames.
+
+Axes: N pictures or clips, T frames of a clip, C channels, H and W pixels, h and w cells.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import math
 import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from kinema.autoencoder.autoencoder import COARSE, FINE, SPACE_FACTOR, Autoencoder, AutoencoderConfig, Residual, to_depth
+from kinema.autoencoder.autoencoder import (
+    COARSE,
+    FINE,
+    SPACE_FACTOR,
+    Autoencoder,
+    AutoencoderConfig,
+    Residual,
+    to_depth,
+    with_previous_group,
+)
 from kinema.autoencoder.image_loss import image_loss
-from kinema.autoencoder.protocol import to_unit
+from kinema.autoencoder.protocol import latent_frames, to_unit
 from kinema.autoencoder.store import fast_dtype, load_autoencoder, save_autoencoder
 from kinema.errors import InputError, KinemaError
 from kinema.inference.canvas_io import check_seed
@@ -44,9 +57,12 @@ from kinema.training.optimizer import WeightAverage
 from kinema.training.seeds import seeded
 
 Draw = Callable[[np.random.Generator, int, int], Tensor]
-"""(rng, count, side) to uint8 [count, side, side, 3]."""
+"""(rng, count, side) to uint8 [count, side, side, 3], or of clips [count, T, side, side, 3]."""
 DrawThings = Callable[[np.random.Generator, int, int], tuple[Tensor, Tensor]]
-"""The same, and where things are: bool [count, side, side]."""
+"""The same, and where things are: bool [count, side, side], or [count, T, side, side]."""
+
+SAVE_EVERY_S = 60.0
+"""Between checkpoints, of a run that keeps some."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,19 +96,33 @@ def spread(raw: Tensor) -> Tensor:
 
 @torch.no_grad()
 def start_linear(autoencoder: Autoencoder, batches: list[Tensor]) -> None:
-    """Make `autoencoder` begin as the best linear one for batches [N, 3, H, W]: whitened principal components of blocks."""
-    parts = [to_depth(to_depth(pictures, FINE), COARSE).movedim(1, 0).flatten(1) for pictures in batches]
+    """Make `autoencoder` begin as the best linear one for batches [N, 3, H, W], or of clips [N, T, 3, H, W]: whitened principal
+    components of blocks, which are of the group of frames that a latent stands for; it takes nothing from the group before."""
+    own = 3 * autoencoder.time_factor
+    groups = [groups_of(autoencoder, pictures)[:, -own:] for pictures in batches]
+    parts = [to_depth(to_depth(group, FINE), COARSE).movedim(1, 0).flatten(1) for group in groups]
     blocks = torch.cat(parts, 1).double()
     mean = blocks.mean(1, keepdim=True)
     values, vectors = torch.linalg.eigh((blocks - mean) @ (blocks - mean).T / blocks.shape[1])
     basis, scale = vectors[:, -autoencoder.channels :], values[-autoencoder.channels :].clamp_min(1e-8).sqrt()
     into, back = autoencoder.encoder.linear, autoencoder.decoder.linear
     assert into.bias is not None and back.bias is not None
-    into.weight.copy_((basis / scale).T[:, :, None, None])
+    blocks_in = into.weight.view(autoencoder.channels, SPACE_FACTOR**2, -1)
+    blocks_in.zero_()[:, :, -own:] = (basis / scale).T.reshape(autoencoder.channels, SPACE_FACTOR**2, own)
     into.bias.copy_(-((basis / scale).T @ mean)[:, 0])
-    back.weight.copy_((basis * scale)[:, :, None, None])
+    back.weight.zero_()[:, -autoencoder.channels :, 0, 0] = (basis * scale).float()
     back.bias.copy_(mean[:, 0])
     autoencoder.decoder.out.weight.mul_(0.1)
+
+
+def clip_frames(time_factor: int) -> int | None:
+    """Frames of a clip that an autoencoder of this time factor learns from; None: it learns from single pictures."""
+    return None if time_factor == 1 else 1 + 2 * time_factor
+
+
+def groups_of(autoencoder: Autoencoder, pictures: Tensor) -> Tensor:
+    """What the encoder reads of pictures [N, 3, H, W], or of clips [N, T, 3, H, W]: [N or N * S, channels, H, W]."""
+    return pictures if pictures.dim() == 4 else autoencoder.group(pictures).flatten(0, 1)
 
 
 def deepened(start: Autoencoder, config: AutoencoderConfig) -> Autoencoder:
@@ -114,7 +144,7 @@ def deepened(start: Autoencoder, config: AutoencoderConfig) -> Autoencoder:
 
 
 class AutoencoderTrainer(TrainingLoop):
-    """One autoencoder in training. It keeps no checkpoints: a run takes minutes."""
+    """One autoencoder in training."""
 
     smoothing = 0.98
 
@@ -129,24 +159,27 @@ class AutoencoderTrainer(TrainingLoop):
         *,
         minutes: float | None = None,
         steps: int | None = None,
+        device: str | torch.device = "cpu",
     ) -> None:
-        """start: train on from this autoencoder, deepened to `autoencoder`. keep_latents: its decoder only, so that models that
-        were trained on its latents stay valid. minutes, steps: length of the run, whichever ends first;
-        InputError without either."""
+        """scenes, clips: draw pictures, or clips of `clip_frames(time_factor)` frames. start: train on from this autoencoder,
+        deepened to `autoencoder`. keep_latents: its decoder only, so that models that were trained on its latents stay valid.
+        minutes, steps: length of the run, whichever ends first; InputError without either."""
         super().__init__(steps=steps, minutes=minutes, warmup=config.warmup)
         self.config = config
         self.rng = np.random.default_rng(config.seed)
         self.noise = torch.Generator().manual_seed(config.seed)
         self.scenes, self.clips = scenes, clips
-        self.keep_latents = keep_latents
+        self.keep_latents, self.device = keep_latents, torch.device(device)
         with seeded(config.seed):
             self.autoencoder = deepened(start, autoencoder) if start else Autoencoder(autoencoder)
-            self.autoencoder.train().requires_grad_(True).encoder.requires_grad_(not self.keep_latents)
+            self.autoencoder.to(self.device).train().requires_grad_(True).encoder.requires_grad_(not self.keep_latents)
             if start is None:
                 start_linear(self.autoencoder, [self.batch()[0] for _ in range(8)])
         self.average = WeightAverage(self.autoencoder, config.average, first=1.1)
-        self.dtype = fast_dtype()
-        self.objective = torch.compile(self.loss, dynamic=False) if config.compile and can_compile("cpu") else self.loss
+        self.dtype = fast_dtype(self.device)
+        self.objective = (
+            torch.compile(self.loss, dynamic=False) if config.compile and can_compile(self.device.type) else self.loss
+        )
         slow = [*self.autoencoder.encoder.linear.parameters(), *self.autoencoder.decoder.linear.parameters()]
         fast = [p for p in self.autoencoder.parameters() if not any(p is other for other in slow)]
         parts = ((fast, 1.0), (slow, config.linear_share))
@@ -154,20 +187,29 @@ class AutoencoderTrainer(TrainingLoop):
         self.optimizer = torch.optim.Adam(self.groups, lr=config.rate, betas=(0.9, 0.95), fused=True)
 
     def batch(self) -> tuple[Tensor, Tensor]:
-        """Pictures float32 [N, 3, H, W], Playground first, then footage; weights of their pixels [N, 1, H, W]."""
+        """Pictures float32 [N, 3, H, W], or clips [N, T, 3, H, W]; of the Playground first, then footage; weights of their pixels
+        [N, 1, H, W], or [N, T, 1, H, W]."""
         sides, odds = zip(*self.config.sides, strict=True)
         side = int(self.rng.choice(sides, p=odds))
-        count = max(2, self.config.pixels // side**2)
+        count = max(2, self.config.pixels // side**2 // (clip_frames(self.autoencoder.time_factor) or 1))
         real = max(1, round(count * self.config.footage_share))
         drawn, things = self.scenes(self.rng, count - real, side)
-        weight = torch.ones(count, 1, side, side)
-        weight[: count - real, 0][things] = self.config.things
-        return to_unit(torch.cat([drawn, self.clips(self.rng, real, side)])), weight
+        weight = torch.ones(count, *drawn.shape[1:-1])
+        weight[: count - real][things] = self.config.things
+        pictures = to_unit(torch.cat([drawn, self.clips(self.rng, real, side)]))
+        return pictures.to(self.device), weight.unsqueeze(-3).to(self.device)
 
     def loss(self, pictures: Tensor, weight: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
-        """The loss, and the pictures made. weight: [N, 1, H, W]; noise: [N, C, h, w], already scaled."""
-        raw = self.autoencoder.encoder(pictures.to(self.dtype))
-        made = self.autoencoder.decoder(raw + noise.to(self.dtype)).float()
+        """The loss, and the pictures made. weight: [N, 1, H, W]; noise: [N, C, h, w], already scaled; of clips [N * S, C, h, w]."""
+        raw = self.autoencoder.encoder(groups_of(self.autoencoder, pictures).to(self.dtype))
+        disturbed = raw + noise.to(self.dtype)
+        if pictures.dim() == 4:
+            made = self.autoencoder.decoder(disturbed).float()
+        else:
+            latents = with_previous_group(disturbed.unflatten(0, (len(pictures), -1)))
+            groups = self.autoencoder.decoder(latents.flatten(0, 1)).float().unflatten(0, latents.shape[:2])
+            made = self.autoencoder.ungroup(groups, pictures.shape[1]).flatten(0, 1)
+            pictures, weight = pictures.flatten(0, 1), weight.flatten(0, 1)
         return image_loss(made, pictures, weight) + self.config.spread * spread(raw), made
 
     def rate(self) -> float:
@@ -177,7 +219,10 @@ class AutoencoderTrainer(TrainingLoop):
     def one_step(self) -> None:
         """One step on a fresh batch."""
         pictures, weight = self.batch()
-        count, _, height, width = pictures.shape
+        height, width = pictures.shape[-2:]
+        count = len(pictures) * (
+            1 if pictures.dim() == 4 else latent_frames(pictures.shape[1], self.autoencoder.time_factor)
+        )
         strength = torch.rand(count, 1, 1, 1, generator=self.noise).square() * self.config.noise
         noise = strength * torch.randn(
             count, self.autoencoder.channels, height // SPACE_FACTOR, width // SPACE_FACTOR, generator=self.noise
@@ -186,17 +231,18 @@ class AutoencoderTrainer(TrainingLoop):
         for group in self.optimizer.param_groups:
             group["lr"] = group["share"] * max(rate, self.config.rate / 1000)
         self.optimizer.zero_grad(set_to_none=True)
-        loss, made = self.objective(pictures, weight, noise)
+        loss, made = self.objective(pictures, weight, noise.to(self.device))
         torch.autograd.backward(loss)
         torch.nn.utils.clip_grad_norm_(self.autoencoder.parameters(), 1.0)
         self.optimizer.step()
         self.average.update_parameters(self.autoencoder)
         self.step += 1
         self.smooth("loss", loss.item())
-        self.smooth("psnr", psnr(made, pictures))
+        self.smooth("psnr", psnr(made, pictures.flatten(0, -4)))
 
-    def run(self, say: Callable[[str], None]) -> None:
-        """Until the run is done. `say` gets a line every ten seconds and at the end."""
+    def run(self, say: Callable[[str], None], save: Callable[[], None] | None = None) -> None:
+        """Until the run is done. `say` gets a line every ten seconds and at the end. save: writes `checkpoint`, each minute and at
+        the end; without it the run keeps none, as one of few minutes does not."""
         shown, at = 0, time.monotonic()
 
         def after_step() -> None:
@@ -210,7 +256,24 @@ class AutoencoderTrainer(TrainingLoop):
                 )
                 shown, at = self.step, now
 
-        self.loop(after_step)
+        self.loop(after_step, save, SAVE_EVERY_S)
+
+    def checkpoint(self) -> dict[str, Any]:
+        """All that changes in a run."""
+        return {
+            **self.state(), "model": self.autoencoder.state_dict(), "average": self.average.state_dict(),
+            "optimizer": self.optimizer.state_dict(), "noise": self.noise.get_state(),
+            "rng": json.dumps(self.rng.bit_generator.state),
+        }  # fmt: skip
+
+    def load(self, state: dict[str, Any]) -> None:
+        """Go on from a `checkpoint` of a run of the same config, bit for bit. Errors of every class where it does not fit."""
+        self.autoencoder.load_state_dict(state["model"])
+        self.average.load_state_dict(state["average"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.noise.set_state(state["noise"])
+        self.rng.bit_generator.state = json.loads(state["rng"])
+        self.go_on(state)
 
     @torch.no_grad()
     def finish(self, batches: int = 40) -> Autoencoder:
@@ -218,8 +281,8 @@ class AutoencoderTrainer(TrainingLoop):
         autoencoder = self.average.averaged().use_dtype(self.dtype)
         if self.keep_latents:
             return autoencoder
-        raw = [autoencoder.encoder(self.batch()[0].to(self.dtype)).float().movedim(1, 0).flatten(1) for _ in range(batches)]
-        every = torch.cat(raw, 1)
+        groups = (groups_of(autoencoder, self.batch()[0]).to(self.dtype) for _ in range(batches))
+        every = torch.cat([autoencoder.encoder(group).float().movedim(1, 0).flatten(1) for group in groups], 1)
         autoencoder.mean.copy_(every.mean(1))
         autoencoder.std.copy_(every.std(1))
         return autoencoder
