@@ -264,7 +264,7 @@ class HelpWithRecipes(argparse.Action):
 
 
 def _show_options_of(parser: argparse.ArgumentParser, recipe: str) -> None:
-    """Hide what one recipe does not take. "for NAME, NAME and NAME: " before the help of an option says which do; without it all do."""
+    """Hide what one recipe does not take: "for NAME, NAME and NAME: " before the help of an option says which do; else all do."""
     parser.prog = f"{parser.prog} {recipe}"
     for action in parser._actions:
         named = re.match(r"for ((?:\w+(?:, | and ))*\w+): ", action.help or "")
