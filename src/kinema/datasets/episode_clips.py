@@ -60,7 +60,7 @@ class EpisodeClips:
         device: Of the autoencoder, where latents and text states stay.
 
     Raises:
-        InputError: The frames a second of the cache are no multiple of `fps`.
+        InputError: The frames a second of the cache are no multiple of `fps`, or the autoencoder mixes frames.
     """
 
     def __init__(
@@ -76,6 +76,10 @@ class EpisodeClips:
         if every < 1 or every * fps != cache.fps:
             raise InputError(
                 f"{fps:g} frames a second: expected a number by which the {cache.fps:g} of the episodes are divided"
+            )
+        if autoencoder.time_factor != 1:
+            raise InputError(
+                f"an autoencoder of time factor {autoencoder.time_factor}: expected 1 for films of the Playground"
             )
         self.cache, self.fps, self.trained = cache, fps, trained_on(cache)
         self.names = tuple(f"episode-{i:06d}" for i in range(self.trained))
@@ -105,6 +109,11 @@ class EpisodeClips:
     def text_dim(self) -> int:
         """E."""
         return self._states.shape[-1]
+
+    @property
+    def time_factor(self) -> int:
+        """Frames of a latent frame."""
+        return 1
 
     def buckets(self, frames: int, *, held_out: bool = False) -> dict[tuple[int, int], int]:
         """How many clips have so many frames, by the shape of their latents: all, or none."""
