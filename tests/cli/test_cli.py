@@ -22,7 +22,7 @@ from kinema import api
 from kinema.autoencoder import Autoencoder, AutoencoderConfig, save_autoencoder
 from kinema.cli import options
 from kinema.cli.main import build_parser, main
-from kinema.cli.train import TOGETHER
+from kinema.cli.train import ABOUT, TOGETHER
 from kinema.errors import InputError
 from kinema.inference import canvas_io, sampling
 from kinema.inference.limits import sizes_of
@@ -349,7 +349,12 @@ def test_a_state_with_odd_values_is_one_line(clip: str, fails: Callable[..., str
 
 @pytest.mark.parametrize(
     ("recipe", "others"),
-    [("world", {"patch"}), ("video", {"camera"}), ("tiny", {"data", "camera", "patch", *TOGETHER})],
+    [
+        ("world", {"patch", "autoencoder", "time-factor"}),
+        ("video", {"camera", "time-factor"}),
+        ("autoencoder", {"camera", "patch", "size", "few-steps"}),
+        ("tiny", {"data", "camera", "patch", *(name.replace("_", "-") for name in TOGETHER)}),
+    ],
 )
 def test_help_of_a_recipe_has_its_own_options_and_an_example(
     recipe: str, others: set[str], capsys: pytest.CaptureFixture[str]
@@ -371,14 +376,14 @@ def test_help_of_a_recipe_has_its_own_options_and_an_example(
     assert len(examples) == 1
     assert build_parser().parse_args(examples[0][1:]).recipe == recipe
     for word in sorted(hidden):
-        value = {"recompute": []}.get(word, ["1"])
+        value = [] if word in ("recompute", "full", "few-steps") else ["1"]
         with pytest.raises(InputError, match=f"--{word} goes with"):
             given = build_parser().parse_args(["train", recipe, f"--{word}", *value, "--data", "nowhere"])
-            given.data = given.data if recipe in ("world", "video") or word == "data" else None
+            given.data = given.data if recipe in ABOUT or word == "data" else None
             given.run(given)
-    if recipe != "tiny":
+    if recipe in ("world", "video"):
         wished = {"world": WorldRecipe(), "video": FilmRecipe()}[recipe]
-        assert f"XL (default: {wished.size})" in shown and f"together (default: {wished.batch})" in shown
+        assert f"(default: {wished.size})" in shown and f"together (default: {wished.batch})" in shown
 
 
 def test_help_of_train_lists_every_recipe(capsys: pytest.CaptureFixture[str]) -> None:
@@ -386,7 +391,7 @@ def test_help_of_train_lists_every_recipe(capsys: pytest.CaptureFixture[str]) ->
         main(["train", "--help"])
     assert done.value.code == 0
     listed = capsys.readouterr().out.split("recipes:\n")[1].splitlines()
-    assert [line.split()[0] for line in listed if line] == ["world", "video", *RECIPES]
+    assert [line.split()[0] for line in listed if line] == [*ABOUT, *RECIPES]
 
 
 def test_help_of_perceive_says_the_true_default_size(film: Clip, capsys: pytest.CaptureFixture[str]) -> None:

@@ -95,7 +95,7 @@ def test_levels_of_films_lie_nearer_to_noise_than_those_of_pictures() -> None:
 
 def test_levels_of_larger_films_lie_nearer_to_noise_unless_the_run_is_from_before_that() -> None:
     seen = dict[tuple[bool, int], float]()
-    recipe = replace(RECIPE, known_share=0.0, forcing_share=0.0, pure_share=0.0, batch=2000)
+    recipe = replace(RECIPE, known_share=0.0, forcing_share=0.0, pure_share=0.0, batch=2000, lengths=1, rates=1)
     for by_size in (True, False):
         for side in (8, 16):
             lesson = ClipsLesson(Noise(side), replace(recipe, shift_by_size=by_size, frames=2, pictures_first=0.0))
@@ -226,7 +226,7 @@ def test_known_latents_inside_frames_stand_while_the_others_are_filmed(film: Pat
 def test_long_steps_are_taught_in_their_share_of_the_steps_and_end_where_two_do(film: Path) -> None:
     cache = LatentCache(film.parent / "latents")
     recipe, seen = (
-        replace(RECIPE, shortcut_share=0.4, shortcuts_from=0.5, picture_share=0.0, pictures_first=0.0),
+        replace(RECIPE, shortcut_share=0.4, shortcuts_from=0.5, picture_share=0.0, pictures_first=0.0, lengths=1, rates=1),
         list[DiTInput](),
     )
 
