@@ -115,7 +115,7 @@ def test_levels_of_larger_films_lie_nearer_to_noise_unless_the_run_is_from_befor
 class Noise:
     """Clips of so many latents to a side, each two frames or one."""
 
-    channels, text_dim, names = 1, 4, ("a",)
+    channels, text_dim, names, time_factor = 1, 4, ("a",), 1
 
     def __init__(self, side: int) -> None:
         self.side = side
