@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 ROOT = Path(__file__).resolve().parents[1]
 MEASUREMENTS = ROOT / "docs" / "measurements"
 MODEL = "kinema-tiny"
@@ -74,6 +76,24 @@ def _agents() -> list[Row]:
             bar = f">= 80%: {row['minutes']}"
             rows.append(Row(what=what, measured=row["above random"], bar=bar, file="agents", step=step_of("agents")))
     return rows
+
+
+def _recorded() -> list[Row]:
+    """Worlds of recorded environments: what agents learn in them, and errors after 12 and 64 frames, of copying's."""
+    found = []
+    for row in _json("recorded-worlds"):
+        name, share = row["environment"].rpartition(":")[2], row.get("share of its gain", "")
+        ratios = [float(row.get(f"after {n} frames", ":nan").rpartition(":")[2]) for n in (12, 64)]
+        if not np.isnan(ratios).any():
+            what = f"recorded world, {name}: error after 12 and 64 frames, of copying's"
+            met = "met" if ratios[0] <= 0.35 and ratios[1] <= 0.7 else "**missed**"
+            figure = " and ".join(f"{ratio:.2f}" for ratio in ratios)
+            found.append(Row(what=what, measured=figure, bar=f"<= 0.35 and 0.7: {met}", file="recorded-worlds", step=None))
+        if share.endswith("]"):
+            what = f"agent that learned inside a recorded world, {name}: share of the real learner's gain above random"
+            met = "met" if float(share.partition("%")[0]) >= 80 else "**missed**"
+            found.append(Row(what=what, measured=share, bar=f">= 80%: {met}", file="recorded-worlds", step=None))
+    return found
 
 
 def _server() -> list[Row]:
@@ -151,6 +171,7 @@ def rows() -> list[Row]:
             },
         ),
         *_agents(),
+        *_recorded(),
         *_bars(
             "live-serving", {"live, action to picture": "a live world's picture on a server, above the model's own time"}
         ),

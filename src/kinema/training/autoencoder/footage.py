@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from kinema.autoencoder import Autoencoder, AutoencoderConfig, load_autoencoder, save_autoencoder
+from kinema.datasets.addresses import path_at
 from kinema.datasets.clip_batches import held_out_names
 from kinema.datasets.clips import CaptionedClips
 from kinema.datasets.folder_lock import locked
@@ -194,7 +195,7 @@ def _trainer(
 
 def open_footage(folder: Path | str) -> FootageSource:
     """A recording, where the folder is one, else a set of clips. InputError: it can be neither."""
-    if (Path(folder) / "meta" / "info.json").is_file():
+    if (path_at(folder) / "meta" / "info.json").exists():
         return Dataset.open(folder).fitted()
     return CaptionedClips.open(folder)
 
