@@ -1,11 +1,11 @@
 """A model of a folder of real films: python -m benchmarks.own_footage FILMS [--minutes N] [--write]
 
 FILMS is a folder of any films with a text beside each (`film.mp4`, `film.txt`). They are cut into clips of a second and curated,
-a model is trained on them (`kinema train video`), and it films each text several times. Real films have no parser that could
-judge them, so it is asked whose pictures a made film is nearest to: the share of made films whose nearest clip has their text,
-beside chance and beside true clips, each judged by the others. Nearest: by the mean absolute difference of pictures of 16 rows,
-the clip's best picture for each of the film's. A model that learned its few clips by heart is right here; the held-out errors
-say how much more than that it learned. Then one film is extended and one edited.
+a model is trained on them (`kinema train video`), and it films each text several times, in the shape of that text's clips.
+Real films have no parser that could judge them, so it is asked whose pictures a made film is nearest to: the share of made films
+whose nearest clip has their text, beside chance and beside true clips, each judged by the others. Nearest: by the mean absolute
+difference of pictures of 16 rows, the clip's best picture for each of the film's. A model that learned its few clips by heart is
+right here; the held-out errors say how much more than that it learned. Then one film is extended and one edited.
 --write puts the figures into docs/measurements/own-footage.md and a sheet into docs/pictures/.
 """
 
@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -89,7 +90,11 @@ def main() -> int:
     if len(texts) < 2:
         raise InputError(f"{given.films} has films of {len(texts)} text: expected 2 texts or more, to tell films apart by")
     shown = [Shown.of(text, frames) for text, frames in true]
-    made = [(text, kinema.generate(text, model=folder, seed=i)[0]) for text in texts for i in range(TRIALS)]
+    usual = {text: Counter(cut(frames.shape) for one, frames in true if one == text) for text in texts}
+    sizes = {text: count.most_common(1)[0][0] for text, count in usual.items()}
+    made = [
+        (text, kinema.generate(text, model=folder, size=sizes[text], seed=i)[0]) for text in texts for i in range(TRIALS)
+    ]
     right = [Shown.of(text, film.frames).nearest(shown).text == text for text, film in made]
     true_right = [one.nearest([*shown[:i], *shown[i + 1 :]]).text == one.text for i, one in enumerate(shown)]
     trained = read_config(run / "film").trained
@@ -116,8 +121,8 @@ def main() -> int:
             next(film.frames for one, film in made if one == text),
         ]
         captions += [f"a true clip: {text[:90]}", "filmed from this text"]
-    sheet += [longer.frames, edited.frames]
-    captions += ["the first made film, extended by a second", f"the first made film, edited: {texts[1][:80]}"]
+    sheet += [longer.frames[-8:], edited.frames]
+    captions += ["what the first made film goes on with in another second", f"the first made film, edited: {texts[1][:80]}"]
     height = min(len(frames[0]) for frames in sheet)
     picture = contact_sheet([shrunk(frames[:8], height) for frames in sheet], captions=captions, columns=8).convert("RGB")
     picture.save(given.out / "films.jpg", quality=85)
@@ -129,6 +134,12 @@ def main() -> int:
         end = "\n\n![True clips, films of their texts, one extended and one edited](../pictures/own-footage.jpg)\n"
         (ROOT / "docs" / "measurements" / "own-footage.md").write_text(head + table + end)
     return 0
+
+
+def cut(shape: Sequence[int]) -> tuple[int, int]:
+    """Width and height that a model films of clips [T, H, W, 3]: whole tokens."""
+    token = 8 * RECIPE.patch
+    return shape[2] // token * token, shape[1] // token * token
 
 
 def shrunk(frames: Frames, height: int) -> Frames:
