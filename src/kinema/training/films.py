@@ -91,7 +91,8 @@ def _folder_of(begin: str) -> Path:
 def recipe_of_model(wish: FilmRecipe) -> FilmRecipe:
     """The recipe with the network, and the shape, length and rate of clips, of the model that it begins with, which has learned
     pictures: clips, and long steps where they are wished, come from the first step on. InputError: that model does not film, or its
-    network has no usual size. ModelError: its autoencoder or its text encoder is missing, or another one than it was trained with."""
+    network has no usual size, or knows few steps that would be forgotten. ModelError: its autoencoder or its text encoder is
+    missing, or another one than it was trained with."""
     folder = _folder_of(wish.begin)
     config = read_config(folder)
     if not isinstance(config, DiTModelConfig) or config.film is None:
