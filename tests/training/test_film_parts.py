@@ -153,7 +153,7 @@ def test_films_of_any_autoencoder_are_made_extended_and_edited(
         assert load(film).autoencoder.time_factor == factor, "our own is copied"
         return
     shutil.rmtree(folder)
-    with pytest.raises(ModelError, match="no autoencoder at"):
+    with pytest.raises(ModelError, match="needs its autoencoder"):
         load(film)
     autoencoder(kind, film / kind, seed=1)
     with pytest.raises(ModelError, match="was trained with other weights of the autoencoder"):
@@ -221,3 +221,24 @@ def test_bad_text_encoders_get_one_line(clips: Path, tmp_path: Path, capsys: pyt
     assert "--text-encoder goes with the recipe world or video, not with smoke" in capsys.readouterr().err
     with pytest.raises(InputError):
         train_video(clips, out=tmp_path / "run", steps=1, recipe=FilmRecipe(text_encoder=str(tmp_path / "empty")))
+
+
+def test_a_run_begins_with_the_parts_of_its_model_wherever_they_lie_and_with_no_others(
+    clips: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own, encoder = autoencoder("own-1", tmp_path / "own"), text_encoder(tmp_path / "umt5")
+    wish = {**vars(RECIPE), "autoencoder": str(own), "text_encoder": str(encoder)}
+    train_video(clips, out=tmp_path / "run", steps=1, recipe=FilmRecipe(**wish))
+    shutil.move(encoder, tmp_path / "run" / "film" / "umt5")
+    monkeypatch.chdir(tmp_path)
+    recipe = FilmRecipe(begin="run", batch=4, compile=False, shortcut_share=0.5)
+    few = read_config(train_video(clips, out=tmp_path / "few", steps=1, recipe=recipe))
+    assert isinstance(few, DiTModelConfig) and few.text_encoder == str(tmp_path / "run" / "film" / "umt5")
+    with pytest.raises(InputError, match="knows few steps"):
+        train_video(clips, out=tmp_path / "none", steps=1, recipe=FilmRecipe(begin="few"))
+    text_encoder(tmp_path / "run" / "film" / "umt5", seed=1)
+    with pytest.raises(ModelError, match="is another one than this was trained with"):
+        train_video(clips, out=tmp_path / "none", steps=1, recipe=recipe)
+    autoencoder("own-1", tmp_path / "run" / "film" / "codec", seed=1)
+    with pytest.raises(ModelError, match="was trained with other weights of the autoencoder"):
+        train_video(clips, out=tmp_path / "none", steps=1, recipe=recipe)

@@ -428,6 +428,7 @@ def test_bad_wishes_get_one_line(clips: Path, tmp_path: Path, capsys: pytest.Cap
         (["train", "video", "--data", str(clips), "--begin", str(tmp_path)], "no model"),
         (["train", "video", "--data", str(clips), "--begin", "kinema-tiny"], "expected a model of kinema train video"),
         (["train", "video", "--data", str(clips), "--begin", "x", "--size", "XS"], "--size does not go with --begin"),
+        (["train", "video", "--data", str(clips), "--begin", "x", "--frames", "4"], "--frames does not go with --begin"),
         (
             ["train", "video", "--data", str(clips), "--resume", str(tmp_path), "--few-steps"],
             "--few-steps goes with a new run",

@@ -33,6 +33,7 @@ from kinema.training import checkpoint
 from kinema.training.recorded_world import train_world, word_of
 from kinema.training.recordings import Among, Recordings, RecordingsLesson, WorldRecipe
 from kinema.training.sources import folder_name, parse_source, weighted_folders
+from kinema.training.track_files import TrackWriter
 
 RECIPE = WorldRecipe(compile=False, frames=4, batch=2, size="nano", time_every=2, context=2)
 TASK = "get to the green goal square"
@@ -297,3 +298,14 @@ def test_what_an_address_is_called() -> None:
     path = RemotePath("memory://set") / "a" / "b.mp4"
     assert name_below(path, RemotePath("memory://set")) == name_below(Path("a/b.mp4"), Path()) == "a/b.mp4"
     assert str(path) == "memory://set/a/b.mp4" and path.suffix == ".mp4" and not path.exists()
+
+
+def test_tracks_of_another_recording_are_forgotten_before_they_are_overwritten(tmp_path: Path) -> None:
+    writer = TrackWriter(tmp_path, {"of": "a"}, [2, 2])
+    writer.add({"reward": torch.zeros(2, 1)})
+    writer._sync()
+    writer.close()
+    other = TrackWriter(tmp_path, {"of": "b"}, [3])
+    other.add({"reward": torch.ones(3, 1)})
+    other.close()
+    assert TrackWriter(tmp_path, {"of": "a"}, [2, 2]).done == 0, "what is there is not of a"

@@ -71,7 +71,8 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
     parser.add_argument(
         "--begin",
         metavar="MODEL",
-        help="for video: begin with the weights of a model that films, by its name, folder or run; its size and patch are kept",
+        help="for video: begin with the weights of a model that films, by its name, folder or run; its size, patch, frames,"
+        " sides, autoencoder and text encoder are kept",
     )
     parser.add_argument(
         "--few-steps",
@@ -514,9 +515,9 @@ def _video(arguments: argparse.Namespace, ranks: Ranks, device: str, line: Line)
     for name in ("begin", "few-steps"):
         if arguments.resume is not None and getattr(arguments, name.replace("-", "_")) not in (None, False):
             raise InputError(f"--{name} goes with a new run, in an --out of its own; a run that goes on is what it began as")
-    for name in ("size", "patch", "full"):
-        if arguments.begin is not None and getattr(arguments, name) not in (None, False):
-            raise InputError(f"--{name} does not go with --begin, whose model has one")
+    for name in ("size", "patch", "full", "frames", "short-side", "autoencoder", "text-encoder"):
+        if arguments.begin is not None and getattr(arguments, name.replace("-", "_")) not in (None, False):
+            raise InputError(f"--{name} does not go with --begin, whose model has its own; leave it out")
     names = ("patch", "frames", "lengths", "rates", "begin", "autoencoder", *OF_PICTURES)
     own = {name: getattr(arguments, name) for name in names if getattr(arguments, name) is not None}
     more: dict[str, Any] = {name: str(value) if isinstance(value, Path) else value for name, value in own.items()}

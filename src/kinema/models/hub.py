@@ -243,6 +243,21 @@ def find_autoencoder(folder: Path, config: AnyConfig) -> Path:
     return next((path for path in folders if path.exists()), weights_folder() / config.autoencoder)
 
 
+def check_autoencoder(folder: Path, config: AnyConfig, autoencoder_folder: Path) -> None:
+    """ModelError where the autoencoder in a folder is missing, or another one than a model was trained with."""
+    if not path_exists(autoencoder_folder):
+        raise ModelError(
+            f"{folder} needs its autoencoder {config.autoencoder!r}, which is missing; copy it to"
+            f" {folder / Path(config.autoencoder).name}"
+        )
+    digest = autoencoder_sha256(autoencoder_folder)
+    if config.autoencoder_sha256 not in ("", digest):
+        raise ModelError(
+            f"{folder} was trained with other weights of the autoencoder {config.autoencoder!r} (sha256"
+            f" {config.autoencoder_sha256[:12]}...) than those in {autoencoder_folder} ({digest[:12]}...); fetch both again"
+        )
+
+
 def find_text_encoder(folder: Path, config: DiTModelConfig) -> Path:
     """The folder of the text encoder of a model: where it was in training, or by its name inside the model's folder, beside it, or
     among the shipped models. ModelError: it is in none of them."""
@@ -292,13 +307,8 @@ def load(name: str | Path = DEFAULT, *, device: str | torch.device = AUTO) -> Mo
             f"the weights in {folder} do not fit its config: {reason}; fetch or train the model again"
         ) from None
     autoencoder_folder = find_autoencoder(folder, config)
+    check_autoencoder(folder, config, autoencoder_folder)
     autoencoder = load_video_autoencoder(autoencoder_folder, device=place)
-    digest = autoencoder_sha256(autoencoder_folder)
-    if config.autoencoder_sha256 not in ("", digest):
-        raise ModelError(
-            f"{folder} was trained with other weights of the autoencoder {config.autoencoder!r} (sha256"
-            f" {config.autoencoder_sha256[:12]}...) than those in {autoencoder_folder} ({digest[:12]}...); fetch both again"
-        )
     factors = (autoencoder.space_factor, autoencoder.time_factor)
     if isinstance(config, DiTModelConfig) and factors != (config.space_factor, config.time_factor):
         raise ModelError(

@@ -54,6 +54,16 @@ def encoder_sha256(folder: Path | str) -> str:
     return digest.hexdigest()
 
 
+def check_encoder(folder: Path | str, expected: str, there: str = "") -> None:
+    """ModelError where a folder holds another text encoder than expected, "" for any. there: its SHA-256, if it is known."""
+    found = there or encoder_sha256(folder)
+    if expected not in ("", found):
+        raise ModelError(
+            f"the text encoder in {folder} (sha256 {found[:12]}...) is another one than this was trained with"
+            f" ({expected[:12]}...); put that one back"
+        )
+
+
 class FolderEncoder:
     """A text encoder of transformers (`kinema.text.TextEncoder`), loaded on construction.
 
@@ -74,11 +84,7 @@ class FolderEncoder:
         weights, tokenizer = encoder_folders(folder)
         self.sha256 = encoder_sha256(folder)
         """Over all files of it."""
-        if expected not in ("", self.sha256):
-            raise ModelError(
-                f"the text encoder in {folder} (sha256 {self.sha256[:12]}...) is another one than this was trained with"
-                f" ({expected[:12]}...); put that one back"
-            )
+        check_encoder(folder, expected, self.sha256)
         try:
             import transformers
         except ImportError:

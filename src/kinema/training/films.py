@@ -27,9 +27,20 @@ from kinema.inference.dit_films import fill_frames
 from kinema.media.contact_sheet import contact_sheet
 from kinema.models.dit import SIZES, DiTConfig
 from kinema.models.dit_model import DiTModel, DiTModelConfig
-from kinema.models.hub import find, find_autoencoder, is_dit_folder, read_config, read_weights, save, weights_folder
+from kinema.models.hub import (
+    WEIGHTS,
+    check_autoencoder,
+    find,
+    find_autoencoder,
+    find_text_encoder,
+    is_dit_folder,
+    read_config,
+    read_weights,
+    save,
+    weights_folder,
+)
 from kinema.text import TextEncoder
-from kinema.text.folder_encoder import encoder_entries, open_text_encoder
+from kinema.text.folder_encoder import check_encoder, encoder_entries, open_text_encoder
 from kinema.training import checkpoint
 from kinema.training.board import Boards, check_boards
 from kinema.training.clip_usage import clip_usage, usage_lines
@@ -80,7 +91,8 @@ def _folder_of(begin: str) -> Path:
 def recipe_of_model(wish: FilmRecipe) -> FilmRecipe:
     """The recipe with the network, and the shape, length and rate of clips, of the model that it begins with, which has learned
     pictures: clips, and long steps where they are wished, come from the first step on. InputError: that model does not film, or its
-    network has no usual size."""
+    network has no usual size, or knows few steps that would be forgotten. ModelError: its autoencoder or its text encoder is
+    missing, or another one than it was trained with."""
     folder = _folder_of(wish.begin)
     config = read_config(folder)
     if not isinstance(config, DiTModelConfig) or config.film is None:
@@ -90,13 +102,23 @@ def recipe_of_model(wish: FilmRecipe) -> FilmRecipe:
     size = next((name for name, usual in SIZES.items() if usual == shape), None)
     if size is None:
         raise InputError(f"{wish.begin} has width {shape[0]}, depth {shape[1]} and {shape[2]} heads: expected a usual size")
-    shipped = (weights_folder() / config.autoencoder).exists()
-    autoencoder = config.autoencoder if shipped else str(find_autoencoder(folder, config))
+    if network.step_sizes and not wish.shortcut_share:
+        raise InputError(
+            f"{wish.begin} knows few steps, which it would forget; add --few-steps (shortcut_share), or begin another"
+        )
+    place = find_autoencoder(folder, config)
+    check_autoencoder(folder, config, place)
+    shipped = weights_folder() / config.autoencoder
+    same = (shipped / WEIGHTS).exists() and autoencoder_sha256(shipped) == autoencoder_sha256(place)
+    autoencoder = config.autoencoder if same else str(place.resolve())
+    text_encoder = ""
+    if config.text_encoder:
+        text_encoder = str(find_text_encoder(folder, config).resolve())
+        check_encoder(text_encoder, config.text_encoder_sha256)
     return replace(
         wish, size=size, patch=network.patch, time_every=network.time_every, places=network.places, full=network.full,
         frames=config.frames, fps=config.fps, short_side=min(config.width, config.height), autoencoder=autoencoder,
-        text_encoder=config.text_encoder,
-        pictures_first=0.0, shortcuts_from=0.0, shift_by_size=config.shift_by_size,
+        text_encoder=text_encoder, pictures_first=0.0, shortcuts_from=0.0, shift_by_size=config.shift_by_size,
     )  # fmt: skip
 
 

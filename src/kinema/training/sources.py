@@ -36,7 +36,7 @@ def weighted_folders(data: Data) -> list[WeightedFolder]:
             raise InputError(f"{folder} with weight {weight!r}: expected a number above 0")
     if not sum(weight for _, weight in sources) <= LARGEST_SUM:
         raise InputError(f"the weights of {len(sources)} folders are too large; expected numbers such as 1 and 2")
-    there = [os.path.realpath(folder) for folder, _ in sources]
+    there = [os.path.realpath(str(folder).removeprefix("file://")) for folder, _ in sources]
     twice = next((str(folder) for i, (folder, _) in enumerate(sources) if there[i] in there[:i]), None)
     if twice is not None:
         raise InputError(f"{twice} is named twice; name it once, with a weight: {twice}=2")

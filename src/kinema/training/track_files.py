@@ -64,6 +64,8 @@ class TrackWriter:
             plan = _read(folder / PLAN)
             if plan.get("identity") == identity:
                 self.done, self._tracks = int(plan["episodes"]), dict(plan["tracks"])
+            else:
+                (folder / PLAN).unlink(missing_ok=True)  # it counts episodes of files that are about to be overwritten
             sizes = {name: sum(self.lengths[: self.done]) * _row_bytes(about) for name, about in self._tracks.items()}
             paths = {name: folder / f"{name}.bin" for name in sizes}
             if any(not path.exists() or path.stat().st_size < sizes[name] for name, path in paths.items()):
