@@ -29,7 +29,12 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
         "--size", default="64x64", help="WIDTHxHEIGHT of the pictures kept, multiples of 16 (default: 64x64)"
     )
     parser.add_argument("--most", type=whole, help="frames after which an episode is cut off (default: ten minutes' worth)")
-    parser.add_argument("--seed", type=seed, default=0)
+    parser.add_argument(
+        "--seed",
+        type=seed,
+        default=0,
+        help="of the first episode and what its policy draws; each further one has its own (default: 0)",
+    )
     parser.add_argument("--options", default="{}", help="for gymnasium.make, as JSON: '{\"frameskip\": 4}'")
     parser.add_argument(
         "--picture",

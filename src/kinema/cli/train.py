@@ -88,7 +88,10 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
         " needs ever after (default: MiniLM, which comes with Kinema)",
     )
     parser.add_argument(
-        "--frames", type=whole, help="for video: the most frames of a clip that are learned at once, 2 or more (default: 12)"
+        "--frames",
+        type=whole,
+        help="for video: the most frames of a clip that are learned at once, 2 or more; latents, where --autoencoder has ones of"
+        " several frames (default: 12)",
     )
     parser.add_argument(
         "--lengths",
@@ -215,7 +218,7 @@ WORDING = {
     ("video", "data"): f"a folder of videos with texts, WebDataset shards or a LeRobot dataset; {REPEATED}",
     ("autoencoder", "data"): f"a folder of videos, WebDataset shards, or a dataset of kinema record or LeRobot; {REPEATED}",
     ("autoencoder", "resume"): "go on with the run in this folder, with the same --data",
-    ("autoencoder", "minutes"): "time budget above 0",
+    ("autoencoder", "minutes"): "time budget above 0 (default: 30; with --steps, none)",
     ("autoencoder", "steps"): "length of the run in steps, 1 or more",
     ("world", "resume"): "go on with the run in this folder, which knows its --data",
     ("video", "resume"): "go on with the run in this folder, with the same --data",
