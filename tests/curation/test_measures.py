@@ -34,6 +34,15 @@ def written(picture: np.ndarray, lines: int, size: int = 22) -> np.ndarray:
     return np.asarray(shown)
 
 
+@pytest.mark.parametrize("side", [8, 40, 160])
+def test_flat_drawings_are_sharp_until_they_are_blurred(side: int) -> None:
+    """Games and screens: nearly all of the picture is of one color."""
+    picture = np.full((270, 480, 3), 40, np.uint8)
+    picture[60 : 60 + side, 100 : 100 + side] = (220, 60, 60)
+    assert blur(luma_of(picture)) < 0.3 and blur(luma_of(blurred(picture, 6))) > 0.72
+    assert blur(luma_of(np.full((270, 480, 3), 40, np.uint8))) == 1
+
+
 @pytest.mark.parametrize(("height", "width"), SIZES)
 @pytest.mark.parametrize("seed", range(4))
 def test_blur_grows_with_blur_and_keeps_below_the_limit_for_sharp_pictures(height: int, width: int, seed: int) -> None:

@@ -43,15 +43,15 @@ def blur(luma: Floats) -> float:
 
     Crete, Dolmiere, Ladret and Nicolas, "The blur effect: perception and estimation with a new no-reference perceptual blur
     metric", 2007, of the strongest steps between neighbors alone: a picture may be out of focus behind what it shows, and
-    compression adds faint steps everywhere. A picture without steps counts as 1.
+    compression adds faint steps everywhere. In a flat drawing the few steps that there are count. One without any counts as 1.
     """
     shares = []
     for values in (luma, luma.T):
         sharp_steps, smooth_steps = np.abs(np.diff(values, axis=0)), np.abs(np.diff(_box(values, BLUR_CELLS), axis=0))
-        strongest = sharp_steps >= np.percentile(sharp_steps, 100 - STRONGEST)
+        strongest = sharp_steps >= max(float(np.percentile(sharp_steps, 100 - STRONGEST)), LEAST_STEP)
         steps = sharp_steps[strongest]
         lost = np.maximum(steps - smooth_steps[strongest], 0)
-        shares.append(1.0 if steps.mean() < LEAST_STEP else 1.0 - float(lost.sum() / steps.sum()))
+        shares.append(1.0 - float(lost.sum() / steps.sum()) if len(steps) else 1.0)
     return max(shares)
 
 

@@ -56,10 +56,10 @@ def encoder_sha256(folder: Path | str) -> str:
 
 def check_encoder(folder: Path | str, expected: str, there: str = "") -> None:
     """ModelError where a folder holds another text encoder than expected, "" for any. there: its SHA-256, if it is known."""
-    found = there or encoder_sha256(folder)
-    if expected not in ("", found):
+    sha256 = there or encoder_sha256(folder)
+    if expected not in ("", sha256):
         raise ModelError(
-            f"the text encoder in {folder} (sha256 {found[:12]}...) is another one than this was trained with"
+            f"the text encoder in {folder} (sha256 {sha256[:12]}...) is another one than this was trained with"
             f" ({expected[:12]}...); put that one back"
         )
 

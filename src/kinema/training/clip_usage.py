@@ -24,7 +24,7 @@ def clip_usage(caches: Sequence[tuple[str, LatentCache]], recipe: FilmRecipe, ce
     Returns:
         For each set, under these names: "set"; "clips", those that are not held out; "held_out"; "pictures", clips of which single
         pictures alone are used, as they are shorter than the shortest windows, which have "shortest" frames; "kinds", for each kind
-        of windows its "size" in pixels, "frames", "fps", "clips", and "share" of the steps with clips.
+        of windows its "size" in pixels, "frames" of the clips, "fps", "clips", and "share" of the steps with clips.
     """
     mix = recipe.mix or WindowMix(lengths=(recipe.frames,))
     sets = []
@@ -32,7 +32,8 @@ def clip_usage(caches: Sequence[tuple[str, LatentCache]], recipe: FilmRecipe, ce
         kinds = cache.kinds(mix)
         rows = [
             {
-                "size": f"{kind.width * cell_px}x{kind.height * cell_px}", "frames": kind.frames, "fps": kind.fps,
+                "size": f"{kind.width * cell_px}x{kind.height * cell_px}", "frames": 1 + (kind.frames - 1) * cache.time_factor,
+                "fps": kind.fps,
                 "clips": some.num_clips, "share": round(float(share), 3),
             }
             for (kind, some), share in zip(kinds.items(), kind_weights(kinds), strict=True)
@@ -42,7 +43,7 @@ def clip_usage(caches: Sequence[tuple[str, LatentCache]], recipe: FilmRecipe, ce
         sets.append(
             {
                 "set": name, "clips": training, "held_out": len(cache.held_out), "pictures": training - len(used),
-                "shortest": min(mix.lengths), "kinds": rows,
+                "shortest": 1 + (min(mix.lengths) - 1) * cache.time_factor, "kinds": rows,
             }
         )  # fmt: skip
     return sets

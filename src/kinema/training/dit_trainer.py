@@ -82,6 +82,11 @@ class DiTRecipe:
     before: ClassVar[Mapping[str, Any]] = {}
     """Settings of runs from before there were any of that name."""
 
+    @property
+    def varied(self) -> bool:
+        """Whether batches have many shapes: graphs are then compiled for all of them at once."""
+        return False
+
     def __post_init__(self) -> None:
         if self.parallel not in WAYS:
             raise InputError(f"parallel {self.parallel!r}: expected one of {', '.join(WAYS)}")
@@ -177,7 +182,7 @@ class DiTTrainer(TrainingLoop):
             recompute_blocks(self.model)
         if recipe.compile and can_compile(self.device.type):
             for block in self.model.blocks:
-                block.compile(dynamic=False)
+                block.compile(dynamic=None if recipe.varied else False)
         if self.sharded:
             for model in (self.model, average.module):
                 self.ranks.shard(model, recipe.parallel, narrow=self.dtype == torch.bfloat16)

@@ -119,6 +119,10 @@ class FilmRecipe(DiTRecipe):
             raise InputError(f"lengths {self.lengths}, rates {self.rates}: expected 1 to 8 of both")
 
     @property
+    def varied(self) -> bool:
+        return self.mix is not None
+
+    @property
     def mix(self) -> WindowMix | None:
         """Which lengths and rates windows of clips have; None: `frames`, and the rates that clips are stored at."""
         if self.lengths == self.rates == 1:

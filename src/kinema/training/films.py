@@ -16,7 +16,7 @@ import torch
 
 from kinema.autoencoder import VideoAutoencoder, autoencoder_sha256, load_video_autoencoder, pixel_frames, to_uint8
 from kinema.autoencoder.diffusers_folder import diffusers_folder
-from kinema.datasets.clip_batches import ClipSet, Mixture
+from kinema.datasets.clip_batches import ClipBatch, ClipSet, Mixture
 from kinema.datasets.clips import CaptionedClips
 from kinema.datasets.folder_lock import locked
 from kinema.datasets.latent_build import piece_frames_of
@@ -340,19 +340,31 @@ def finish(
 
 
 def _picture(model: DiTModel, cache: ClipSet, frames: int, path: Path) -> None:
-    """True held-out clips, and films of their captions."""
-    batch = cache.sample_batch(1, 0, SHOWN, frames, held_out=True)
+    """True held-out clips, each once, and films of their captions."""
+    batch, picked = _distinct(cache, frames)
     rows, captions = [], []
-    for i, caption in enumerate(batch.captions):
-        clean = batch.latents[i : i + 1].to(model.device)
+    for seed, i in enumerate(picked):
+        clean, caption = batch.latents[i : i + 1].to(model.device), batch.captions[i]
         made = fill_frames(
-            model, torch.zeros_like(clean), torch.ones(clean.shape[:2], device=clean.device), prompt=caption, seed=i,
+            model, torch.zeros_like(clean), torch.ones(clean.shape[:2], device=clean.device), prompt=caption, seed=seed,
             fps=float(batch.fps[i]) / cache.time_factor, steps=16, guidance=3.0,
         )  # fmt: skip
         with torch.inference_mode():
             rows += [to_uint8(model.autoencoder.decode(latents))[0] for latents in (clean, made)]
         captions += [f"true: {caption[:80]}", "filmed from this text"]
     contact_sheet(rows, captions=captions).save(path)
+
+
+def _distinct(cache: ClipSet, frames: int) -> tuple[ClipBatch, list[int]]:
+    """Held-out windows of SHOWN clips, or of as many as there are: of so many frames, or fewer where too few are as long."""
+    drawn: list[tuple[ClipBatch, list[int]]] = []
+    for length in dict.fromkeys(max(frames // 2**halvings, 1) for halvings in range(8)):
+        batch = cache.sample_batch(1, 0, 8 * SHOWN, length, held_out=True)
+        first = {name: i for i, name in reversed(list(enumerate(batch.names)))}
+        drawn.append((batch, sorted(first.values())[:SHOWN]))
+        if len(first) >= SHOWN:
+            break
+    return max(drawn, key=lambda one: len(one[1]))
 
 
 def film_card(config: DiTModelConfig, figures: dict[str, float]) -> str:

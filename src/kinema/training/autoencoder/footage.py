@@ -240,7 +240,8 @@ def _add_clips(
     wish: AutoencoderRecipe,
     show: Callable[[str], None] | None,
 ) -> None:
-    """Clips of each size by themselves; a tenth of the clips is held back, which a model that films is not shown either."""
+    """Clips of each size by themselves; a tenth of the clips is held back, which a model that films is not shown either;
+    where none of those is long enough, another clip."""
     if len(clips) < 2:
         raise InputError(f"{clips.path} holds one clip; expected 2 or more, as one is held back")
     frames = clip_frames(wish.time_factor)
@@ -257,6 +258,10 @@ def _add_clips(
             parts[entry.name in held].setdefault(size, []).append(np.stack(some[: len(some) // length * length]))
         if show is not None:
             show(f"reading clip {number + 1} of {len(clips)}")
+    if not parts[True] and sum(map(len, parts[False].values())) > 1:  # those that would be held back are too short
+        size, long_enough = max(parts[False].items(), key=lambda item: len(item[1]))
+        parts[True][size] = [long_enough.pop()]
+        parts[False] = {size: seen for size, seen in parts[False].items() if seen}
     if not parts[False] or not parts[True]:
         which = "held back" if parts[False] else "learned from"
         raise InputError(
