@@ -207,6 +207,7 @@ def measure(one: Measured, frames: int, episodes: int, seeds: int, steps: int) -
     found = trained["figures"] | evaluate(model, recordings_of(model, data), steps=steps)[0]
     row = {
         "environment": env
+        + (", pushed" if env == PUSHED else "")
         + ("" if one.sticky else ", no sticky actions")
         + (f", with {one.others} others" if one.others else "")
         + (f", {steps} steps" if steps > 1 else ""),
@@ -411,7 +412,7 @@ def main() -> int:
             picture = Image.open(shown / "rollout.png").convert("RGB")
             strips.append(picture.crop((0, 0, picture.width, picture.height // 4)) if given.together else picture)
             if not given.together:
-                save_picture(picture, name_of(one.env, one.sticky))
+                save_picture(picture, name_of(one.env, one.sticky) + ("-pushed" if one.env == PUSHED else ""))
     if given.write and given.together and rows:
         sheet = Image.new("RGB", (max(one.width for one in strips), sum(one.height for one in strips)), "white")
         for i, strip in enumerate(strips):
