@@ -62,7 +62,8 @@ def usage_lines(sets: Sequence[dict[str, Any]]) -> list[str]:
         lines.append(line)
         rows = sorted(one["kinds"], key=lambda row: -row["share"])
         lines += [
-            f"  {row['size']}, {row['frames']} frames at {row['fps']:g} a second: {row['clips']} clips,"
+            f"  {row['size']}, {row['frames']} frames at {row['fps']:g} a second: {row['clips']}"
+            f" clip{'s' if row['clips'] != 1 else ''},"
             f" {100 * row['share']:.0f}% of the steps with clips"
             for row in rows[:ROWS]
         ]

@@ -229,7 +229,8 @@ def _train(
     if state is None and wish.begin:
         trainer.begin(read_weights(_folder_of(wish.begin)))
     trainer.measure = held_out
-    trainer.compared = film_kind(wish.size, wish.patch, wish.short_side), ""
+    if not wish.begin:  # what comes of some steps from another model's weights was not measured
+        trainer.compared = film_kind(wish.size, wish.patch, wish.short_side), ""
     boards = Boards(out, tensorboard=tensorboard, wandb=wandb, about=asdict(wish)) if ranks.first else None
     trainer.board = boards
     before = held_out(trainer.averaged_network(), trainer.device)
