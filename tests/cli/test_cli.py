@@ -22,7 +22,7 @@ from kinema import api
 from kinema.autoencoder import Autoencoder, AutoencoderConfig, save_autoencoder
 from kinema.cli import options
 from kinema.cli.main import build_parser, main
-from kinema.cli.train import ABOUT, TOGETHER
+from kinema.cli.train_options import ABOUT, TOGETHER
 from kinema.errors import InputError
 from kinema.inference import canvas_io, sampling
 from kinema.inference.limits import sizes_of
