@@ -16,8 +16,10 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable
+from typing import Any, TypeVar
 
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 
@@ -27,7 +29,10 @@ def draw_levels(shape: tuple[int, ...], generator: torch.Generator, *, shift: fl
     return torch.where(torch.rand(shape, generator=generator) < pure, 1.0, shift_levels(t, shift))
 
 
-def shift_levels(t: Tensor, shift: float) -> Tensor:
+_Levels = TypeVar("_Levels", Tensor, NDArray[Any] | float)
+
+
+def shift_levels(t: _Levels, shift: float) -> _Levels:
     """Levels, or shares of a schedule that are still to do, moved by t' = s t / (1 + (s - 1) t)."""
     return shift * t / (1 + (shift - 1) * t)
 

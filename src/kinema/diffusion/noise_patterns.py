@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from kinema.diffusion.flow import shift_levels
 from kinema.scene.schema import IDENTITY, StateSchema
 
 Levels = dict[str, NDArray[np.float32]]
@@ -30,7 +31,7 @@ DETECTED_SHARE = 0.85
 
 def shift(u: NDArray[Any] | float, amount: float = SHIFT) -> NDArray[Any] | float:
     """Even steps u in [0, 1] -> levels that dwell at the noisy end."""
-    return amount * u / (1.0 + (amount - 1.0) * u)
+    return shift_levels(u, amount)
 
 
 @dataclass(frozen=True, kw_only=True)
