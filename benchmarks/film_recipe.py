@@ -50,7 +50,7 @@ BATCHES, TRIALS = 16, 24
 
 class LevelFeature(DiT):
     """The general network with its condition, level and known numbers, as a feature that is added to every token; norms and gates
-    have learned numbers, the same at all levels, and the gates begin open."""
+    have learned numbers, the same at all levels."""
 
     tokens = slice(None)
     """Which tokens of a frame the feature is added to."""
@@ -59,9 +59,6 @@ class LevelFeature(DiT):
         super().__init__(config)
         del self.modulation
         self.level_in = nn.Linear(config.width, config.width)
-        for block in self.blocks:
-            assert isinstance(block, DiTBlock)
-            block.offsets.data[2::3] = 1.0
 
     def modulate(self, x: Tensor, condition: Tensor) -> tuple[Tensor, Tensor]:
         added = torch.zeros_like(x)
@@ -73,6 +70,16 @@ class LevelToken(LevelFeature):
     """The same with the condition in the token of the frame as a whole alone."""
 
     tokens = slice(1)
+
+
+class ClosedGates(DiT):
+    """The general network whose blocks add nothing to begin with."""
+
+    def __init__(self, config: DiTConfig) -> None:
+        super().__init__(config)
+        for block in self.blocks:
+            assert isinstance(block, DiTBlock)
+            block.offsets.data.zero_()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,6 +101,7 @@ VARIANTS = {
     "pictures for 40% of the run": Variant(settings={"pictures_first": 0.4}),
     "pictures for 80% of the run": Variant(settings={"pictures_first": 0.8}),
     "tokens of one latent": Variant(settings={"patch": 1}, shape=(64, 4, 4)),
+    "gates closed at first": Variant(network=ClosedGates),
     "levels as a feature of every token": Variant(network=LevelFeature),
     "levels as a token of the frame": Variant(network=LevelToken),
 }

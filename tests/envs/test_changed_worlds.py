@@ -17,11 +17,11 @@ from kinema.datasets.recorder import record
 from kinema.envs.recorded import RecordedWorld
 from kinema.errors import InputError
 from kinema.inference.dit_rollout import WANTED, read_numbers, wanted_width
-from kinema.models.hub import weights_folder
+from kinema.models.hub import read_config, weights_folder
 from kinema.simulation.entity_numbers import change_from_text
 from kinema.training.checkpoint import KEYS, save_checkpoint
 from kinema.training.dit_trainer import recipe_of_run
-from kinema.training.recorded_world import train_world
+from kinema.training.recorded_world import config_for, train_world
 from kinema.training.recordings import Recordings, WorldBatch, WorldRecipe, draw_world_batch, world_losses
 
 BALL = {"ball": {"x": 3.0, "y": 1.25}, "the paddle": {"x": 2.0}, "game": {"score": 2.0}}
@@ -63,6 +63,26 @@ def test_rows_tell_the_entities_of_a_frame_from_elsewhere(batch: WorldBatch) -> 
     assert not batch.tracks["sensors"][blind].any() and batch.tracks["sensors"][rows].any()
     whole = batch.past[:, batch.before - 1 : -1] + batch.spread * batch.clean()
     torch.testing.assert_close(whole, batch.targets["video"], msg="what is asked for is the change from the frame shown")
+
+
+def test_much_that_changes_where_something_is_told_weighs_no_more_than_what_stands_still(batch: WorldBatch) -> None:
+    assert batch.wanted is not None
+    told = batch.wanted[:, 0, -2] > 0
+    assert batch.weight[told].unique().numel() == 1 and batch.weight[~told].unique().numel() == 2
+    assert batch.weight[told].unique() == batch.weight[~told].min()
+
+
+def test_tokens_are_shown_where_a_few_numbers_with_edges_and_told_places_point(world: Path, tmp_path: Path) -> None:
+    assert read_config(world).network.pointing.keys() == {WANTED}, "the cart's actions are two buttons"
+    ((column, least, most),) = read_config(world).network.pointing[WANTED]
+    assert column == 0 and -5 <= least < 0 < most <= 5, "the cart's x, and not the pole's angle"
+    record("Pendulum-v1", tmp_path / "pendulum", episodes_wanted=2, most=8, size=(32, 32))
+    data = Dataset.open(tmp_path / "pendulum")
+    recordings = Recordings(data, load_autoencoder(weights_folder() / "codec-8x8"), None)
+    config = config_for(data, recordings, RECIPE, "x").network
+    assert config.pointing == {"action": [(RECIPE.context - 1, -1.0, 1.0)]}, "the last action"
+    for pointless in (replace(RECIPE, points=False), replace(RECIPE, **WorldRecipe.before)):
+        assert not config_for(data, recordings, pointless, "x").network.pointing
 
 
 def test_what_happens_is_not_learned_from_frames_that_do_not_follow(batch: WorldBatch) -> None:
@@ -137,7 +157,7 @@ def test_what_cannot_be_changed_is_said_in_one_line(world: Path) -> None:
     with pytest.raises(InputError, match=r"^cart\.x was always 0\.1 in the recording, so nothing else has been learned$"):
         one.edit("set the cart's x to 0.2")
     known = {name: numbers for name, numbers in model.config.network.known.items() if name != WANTED}
-    model.config = replace(model.config, network=replace(model.config.network, known=known))
+    model.config = replace(model.config, network=replace(model.config.network, known=known, pointing={}))
     with pytest.raises(InputError, match="train it again"):
         one.edit("set the cart's x to 0.2")
 
@@ -152,9 +172,11 @@ def test_numbers_are_read_off_pictures_alone(world: Path) -> None:
 
 
 def test_a_run_from_before_goes_on_as_it_was(tmp_path: Path) -> None:
-    recipe = {name: value for name, value in vars(RECIPE).items() if name not in ("wanted_share", "hidden_share")}
+    recipe = {name: value for name, value in vars(RECIPE).items() if name not in WorldRecipe.before}
     save_checkpoint(tmp_path, dict.fromkeys(KEYS, 0) | {"recipe": recipe})
-    assert recipe_of_run(WorldRecipe, tmp_path).wanted_share == 0.0 and WorldRecipe().wanted_share > 0
+    again, now = recipe_of_run(WorldRecipe, tmp_path), WorldRecipe()
+    assert (again.wanted_share, again.points, again.pure_share, again.other_lr) == (0.0, False, 0.25, 1e-3)
+    assert now.wanted_share > 0 and now.points and now.pure_share == 0.5
 
 
 def test_changes_in_words() -> None:

@@ -12,6 +12,7 @@ from kinema.envs.spaces import (
     batch_from_learner,
     check,
     decode_action,
+    edged,
     encode_action,
     from_learner,
     learner_space,
@@ -98,3 +99,12 @@ def test_actions_that_are_not_finite_are_refused_wherever_they_are(wrong: float)
     box = gym.spaces.Box(-np.inf, np.inf, (1,), np.float64)
     with pytest.raises(InputError, match="is not in"):
         check(spec_of(gym.spaces.Dict({"a": gym.spaces.Tuple([box])})), {"a": (np.array([wrong]),)})
+
+
+def test_numbers_of_boxes_with_edges_are_found_inside_other_spaces() -> None:
+    half = gym.spaces.Box(np.array([0, -np.inf], np.float32), np.array([1, np.inf], np.float32))
+    mixed = gym.spaces.Dict(
+        {"gear": gym.spaces.Discrete(3), "hand": gym.spaces.Tuple([half, gym.spaces.Box(-1.0, 1.0, (1,))])}
+    )
+    assert edged(spec_of(mixed)) == [3, 5]
+    assert edged(spec_of(gym.spaces.MultiBinary(4))) == []

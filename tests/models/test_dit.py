@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import torch
 
 import kinema
 from kinema.errors import ModelError
-from kinema.models.dit import PLACE_WAVES, SIZES, DiT, DiTConfig, DiTInput, FrameCache, patch_places
+from kinema.models.dit import PLACE_WAVES, SIZES, DiT, DiTConfig, DiTInput, FrameCache, Pointing, patch_places
 
 CONFIG = DiTConfig(
     width=32, depth=4, heads=2, channels=6, context=2, causal=True, known={"action": 3}, predicted={"reward": 1}, slots=2,
@@ -128,6 +129,31 @@ def test_a_network_for_few_steps_is_the_same_before_it_learns_them_and_then_tell
     torch.testing.assert_close(sized(x)["video"], sized(replace(x, step_size=torch.zeros(2)))["video"])
     with pytest.raises(ModelError, match="was not trained for few steps"):
         plain(half)
+
+
+def test_a_number_that_points_one_patch_on_says_of_each_patch_what_it_said_of_the_one_before() -> None:
+    torch.manual_seed(0)
+    pointing = Pointing(torch.tensor([[-1.0, 1.0], [10.0, 30.0]]), 16)
+    numbers = torch.tensor([[-0.4, 17.0]])
+    at, right, both = (pointing(numbers + torch.tensor([step]), 8, 8) for step in ([0.0, 0.0], [0.25, 2.5], [-0.25, -2.5]))
+    assert at.shape == (1, 16, 8, 8)
+    torch.testing.assert_close(right[..., 1:, 1:], at[..., :-1, :-1])
+    torch.testing.assert_close(both[..., :-1, :-1], at[..., 1:, 1:])
+    assert not torch.allclose(right, at)
+
+
+def test_what_points_comes_back_from_json_and_changes_pictures_and_nothing_else_is_taken() -> None:
+    name = next(iter(CONFIG.known))
+    config = replace(CONFIG, pointing={name: [(0, -1.0, 1.0)]})
+    assert DiTConfig.from_dict(json.loads(json.dumps(config.to_dict()))) == config
+    net, x = network(config), given(config)
+    assert net.pointing is not None
+    torch.nn.init.zeros_(net.condition[0].weight[:, -sum(CONFIG.known.values()) :])  # what is left is the way by places
+    moved = {key: value + (key == name) for key, value in x.vectors.items()}
+    assert not torch.allclose(net(x)["video"], net(replace(x, vectors=moved))["video"])
+    for wrong in ({"nothing": [(0, 0.0, 1.0)]}, {name: [(99, 0.0, 1.0)]}, {name: [(0, 1.0, 1.0)]}):
+        with pytest.raises(ModelError, match="expected columns of numbers that are given"):
+            replace(CONFIG, pointing=wrong)
 
 
 def test_network_objective_and_sampler_are_read_in_one_sitting() -> None:

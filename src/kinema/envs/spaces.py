@@ -91,6 +91,16 @@ def width(spec: Spec) -> int:
     return sum(width(part) for _, part in _parts(spec))
 
 
+def edged(spec: Spec) -> list[int]:
+    """Which numbers of an encoded action are those of a box with edges."""
+    if spec["type"] == "box":
+        return [i for i, edge in enumerate(spec["edges"]) if edge is not None]
+    if spec["type"] not in ("dict", "tuple"):
+        return []
+    parts = [part for _, part in _parts(spec)]
+    return [sum(map(width, parts[:i])) + column for i, part in enumerate(parts) for column in edged(part)]
+
+
 def check(spec: Spec, action: Any) -> None:
     """InputError unless the action lies in the space; numbers of a box may lie outside its edges, but are finite."""
     if not _fits(spec, action):

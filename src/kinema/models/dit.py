@@ -37,6 +37,9 @@ HEIGHT_UNITS = 10.0
 TIME_UNITS = 16.0
 """A second in units of position."""
 
+Point = tuple[int, float, float]
+"""The column of a number that may be a place along the picture, and about what it is at either edge."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class DiTConfig:
@@ -74,6 +77,8 @@ class DiTConfig:
     places: bool = False
     """Whether tokens know where in the picture they are, as they must where given numbers or a text say where things are: relative
     positions alone do not tell."""
+    pointing: dict[str, list[Point]] = field(default_factory=dict)
+    """Which of the given numbers may say where something is, by name."""
     step_sizes: bool = False
     """Whether it reads the size of the sampler's step beside the level (`kinema.diffusion.shortcut`)."""
 
@@ -86,6 +91,11 @@ class DiTConfig:
                 raise ModelError(f"{name} {value!r}: expected true or false")
         if self.width % self.heads or (self.width // self.heads) % 4:
             raise ModelError(f"width {self.width} over {self.heads} heads: expected a multiple of 4 per head")
+        as_tuples = {name: [(column, least, most) for column, least, most in at] for name, at in self.pointing.items()}
+        object.__setattr__(self, "pointing", as_tuples)  # JSON has lists
+        for name, at in self.pointing.items():
+            if not all(0 <= column < self.known.get(name, 0) and least < most for column, least, most in at):
+                raise ModelError(f"pointing {name} {at}: expected columns of numbers that are given, and rising edges")
         if bool(self.slots) != bool(self.slot_dim):
             raise ModelError(f"{self.slots} slots of {self.slot_dim} numbers: expected both or neither")
 
@@ -195,7 +205,7 @@ class DiTBlock(nn.Module):
         self.time = Attention(width, config.heads) if reads_frames and not config.full else None
         self.text = Attention(width, config.heads, config.text_dim) if config.text_dim else None
         self.mlp_in, self.mlp_out = nn.Linear(width, 4 * width), nn.Linear(4 * width, width)
-        self.offsets = nn.Parameter(torch.zeros(9, width))
+        self.offsets = nn.Parameter(torch.tensor([0.0, 0.0, 1.0] * 3)[:, None].repeat(1, width))
 
     def forward(
         self, x: Tensor, modulation: Tensor, at: Positions, text: TextTokens | None, cache: FrameCache | None
@@ -279,6 +289,30 @@ def patch_places(rows: int, columns: int, like: Tensor) -> Tensor:
     return torch.cat(each, -1).to(like.dtype)
 
 
+class Pointing(nn.Module):
+    """How far patches are, along both axes, from the places that numbers may stand for: a token cannot easily find that out of
+    numbers that are the same for all."""
+
+    def __init__(self, edges: Tensor, width: int) -> None:
+        """edges: [D, 2], what each number is at either edge of the picture, to begin with."""
+        super().__init__()
+        span, numbers = edges[:, 1] - edges[:, 0], len(edges)
+        self.scale, self.shift = nn.Parameter(1 / span), nn.Parameter(-edges[:, 0] / span)
+        self.rows, self.columns = (nn.Linear(2 * PLACE_WAVES * numbers, width) for _ in range(2))
+
+    def forward(self, numbers: Tensor, rows: int, columns: int) -> Tensor:
+        """[B, W, rows, columns] of numbers [B, D]."""
+        at = numbers.float() * self.scale.float() + self.shift.float()
+        waves = torch.arange(1, PLACE_WAVES + 1, device=at.device) * math.pi
+        along = []
+        for count, layer in ((rows, self.rows), (columns, self.columns)):
+            places = (torch.arange(count, device=at.device) + 0.5) / count
+            angle = ((places[:, None] - at[:, None])[..., None] * waves).flatten(2)
+            along.append(layer(torch.cat([angle.sin(), angle.cos()], -1).to(numbers.dtype)).mT)
+        made: Tensor = along[0][..., None] + along[1][:, :, None]
+        return made
+
+
 class DiT(nn.Module):
     """The network. `forward` estimates what is clean: with `context` relative to the frame before (see `kinema.diffusion.flow`)."""
 
@@ -291,7 +325,8 @@ class DiT(nn.Module):
         self.slot_names = nn.Parameter(torch.randn(config.slots, width) * 0.3) if config.slots else None
         self.frame_token = nn.Parameter(torch.randn(width) * 0.3)
         self.place_in = nn.Linear(4 * PLACE_WAVES, width) if config.places else None
-        known = sum(config.known.values())
+        known, points = sum(config.known.values()), [at[1:] for one in config.pointing.values() for at in one]
+        self.pointing = Pointing(torch.tensor(points), width) if points else None
         self.condition = nn.Sequential(
             nn.Linear(LEVEL_FEATURES + known, width), nn.SiLU(), nn.Linear(width, width), nn.SiLU()
         )
@@ -324,6 +359,9 @@ class DiT(nn.Module):
         rows, columns = patches.shape[-2:]
         if self.place_in is not None:
             patches = patches + self.place_in(patch_places(rows, columns, patches)).permute(2, 0, 1)
+        if self.pointing is not None:
+            points = [given.vectors[name][..., [c for c, *_ in at]] for name, at in config.pointing.items()]
+            patches = patches + self.pointing(torch.cat(points, -1).flatten(0, 1).to(patches.dtype), rows, columns)
         extra = [self.frame_token.expand(b, t, 1, -1).to(patches.dtype)]
         if self.slot_in is not None and self.slot_names is not None and given.slots is not None:
             slots = given.slots[:, :, None]

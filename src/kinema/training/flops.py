@@ -10,7 +10,7 @@ import torch
 
 from kinema.models.config import DenoiserConfig
 from kinema.models.convolutions import DRAWING, MAP, SEEING
-from kinema.models.dit import LEVEL_FEATURES, DiTConfig, DiTInput
+from kinema.models.dit import LEVEL_FEATURES, PLACE_WAVES, DiTConfig, DiTInput
 from kinema.models.objects.splatter import BASIS, OFFSET, SLOT
 
 PEAKS = {
@@ -85,6 +85,8 @@ def dit_flops(config: DiTConfig, given: DiTInput) -> float:
     conditions = b * t if given.level.ndim == 2 else tokens
     frame = sum(config.predicted.values()) * c + config.slots * config.slot_dim * (2 + config.context) * c
     ends = patches * c * config.channels * ((1 + config.context) * (p + 2) ** 2 + 9 * p * p)
+    points, (rows, columns) = sum(map(len, config.pointing.values())), (-(-side // p) for side in given.video.shape[-2:])
+    frame += 2 * PLACE_WAVES * points * (rows + columns) * c
     steps = b * LEVEL_FEATURES * c if config.step_sizes else 0
     return 2.0 * (tokens * per_token + attention + conditions * condition + b * t * frame + steps + ends)
 

@@ -27,10 +27,10 @@ from kinema.datasets.folder_lock import locked
 from kinema.datasets.lerobot import Dataset
 from kinema.datasets.pictures import CELL_PX
 from kinema.devices import float32_default
-from kinema.envs.spaces import width
+from kinema.envs.spaces import edged, width
 from kinema.errors import InputError, OutputError
 from kinema.inference.dit_rollout import WANTED, wanted_width
-from kinema.models.dit import SIZES, DiTConfig
+from kinema.models.dit import SIZES, DiTConfig, Point
 from kinema.models.dit_model import DiTModel, DiTModelConfig
 from kinema.models.hub import save, weights_folder
 from kinema.text.folder_encoder import encoder_entries, open_text_encoder
@@ -52,6 +52,8 @@ log = logging.getLogger(__name__)
 MINUTES = 60.0
 AUTOENCODER = "codec"
 """The folder, in the run's and in the model's, of a autoencoder that was trained on."""
+MOST_POINTS = 4
+"""Numbers of an action with edges, up to which they may be places."""
 TRACKS = "tracks"
 """The folder, in the run's, of a recording as latents and numbers; of several, the beginning of the names of their folders."""
 WeightedRecordings = Sequence[tuple[Dataset, float]]
@@ -80,6 +82,7 @@ def config_for(data: Dataset, recordings: Recordings, recipe: WorldRecipe, name:
             causal=True,
             time_every=recipe.time_every,
             places=bool(wanted) or recordings.among is not None,
+            pointing=_pointing(recordings, about["action"], recipe.context, bool(wanted)) if recipe.points else {},
             text_dim=0 if recordings.text is None else recordings.text[0].shape[-1],
             known={track: recipe.context * count for track, count in numbers.items()} | wanted,
             predicted={"reward": 1, "terminated": 1, **({"sensors": recordings.sensors} if recordings.sensors else {})},
@@ -107,6 +110,23 @@ def config_for(data: Dataset, recordings: Recordings, recipe: WorldRecipe, name:
             "idle": recordings.idle() if about["action"]["type"] == "discrete" else 0,
         },
     )
+
+
+def _pointing(recordings: Recordings, spec: dict[str, Any], context: int, wanted: bool) -> dict[str, list[Point]]:
+    """Numbers that may be places (`DiTConfig.pointing`): of the last action, where at most MOST_POINTS of them have edges, as those
+    of a robot with more joints are angles or forces; x and y of told entities. None of several recordings, whose actions differ."""
+    columns, pointing = edged(spec), dict[str, list[Point]]()
+    if recordings.among is not None:
+        return pointing
+    if 0 < len(columns) <= MOST_POINTS:
+        pointing["action"] = [((context - 1) * recordings.action_width + column, -1.0, 1.0) for column in columns]
+    if wanted:
+        least, most = ((x - recordings.mean) / recordings.std for x in (recordings.least, recordings.most))
+        named = [
+            (i, c) for i, c in enumerate(recordings.entity_columns) if recordings.sensor_names[c].endswith((".x", ".y"))
+        ]
+        pointing[WANTED] = [(i, float(least[c]), float(most[c])) for i, c in named if least[c] < most[c]]
+    return pointing
 
 
 def word_of(data: Dataset) -> str:

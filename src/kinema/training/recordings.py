@@ -63,6 +63,10 @@ VECTOR_WEIGHTS = {"reward": 1.0, "terminated": 1.0, "sensors": 0.3}
 class WorldRecipe(DiTRecipe):
     """How a recorded world is trained. size: of the network, by its usual name. frames: that a row asks for."""
 
+    matrix_lr: float = 2e-3
+    other_lr: float = 2e-3
+    pure_share: float = 0.5
+    """Of the frames, at level 1, from which a rollout's only step begins."""
     size: str = "XXS"
     context: int = 4
     """Frames before each frame that are read with it."""
@@ -80,11 +84,15 @@ class WorldRecipe(DiTRecipe):
     own_from: float = 0.35
     own_most: int = 8
     """How many times over, at most; few times are the most usual."""
-    wanted_share: float = 0.25
+    wanted_share: float = 0.15
     """Share of the rows that teach to paint a frame of which the entities are given; of recordings with entities. 0: none does."""
     hidden_share: float = 0.1
     """Share of the rows in which the numbers of the past are hidden; of recordings with entities."""
-    before: ClassVar[Mapping[str, Any]] = {"wanted_share": 0.0, "hidden_share": 0.0}
+    before: ClassVar[Mapping[str, Any]] = {
+        "wanted_share": 0.0, "hidden_share": 0.0, "points": False, "pure_share": 0.25, "matrix_lr": 1e-3, "other_lr": 1e-3,
+    }  # fmt: skip
+    points: bool = True
+    """Whether tokens are shown how far they are from where actions and told numbers may point (`DiTConfig.pointing`)."""
     spread: float = 0.4
     """Of the change from one frame to the next, in units of the latents; it is what noise is scaled to."""
     autoencoder: str = "codec-8x8"
@@ -415,7 +423,7 @@ def draw_world_batch(
         del tracks["sensors"]
     video, k = tracks["video"], recipe.context
     targets = {name: x[:, k:] for name, x in tracks.items() if name != "action"}
-    lives, wanted = torch.ones(b, 1, 1), None
+    lives, wanted, jumps = torch.ones(b, 1, 1), None, torch.zeros(b, dtype=torch.bool)
     if recordings.entity_columns and recipe.wanted_share:
         kind = torch.rand(b, generator=generator) if not held_back else torch.full((b,), recipe.wanted_share)
         jumps, hidden = kind < recipe.wanted_share, kind > 1 - recipe.hidden_share
@@ -430,7 +438,11 @@ def draw_world_batch(
     if recordings.text is not None:
         text, mask = recordings.text[0][task][rows].to(device), recordings.text[1][task][rows].to(device)
     changed = ((targets["video"] - video[:, k - 1 : -1]).abs() > MOVED).any(2, keepdim=True)
-    level, noise = draw_levels((b, t), generator), torch.randn(b, t, *video.shape[2:], generator=generator)
+    changed &= ~jumps.view(-1, 1, 1, 1, 1)  # where much of the picture changes, and would drown the others
+    level, noise = (
+        draw_levels((b, t), generator, pure=recipe.pure_share),
+        torch.randn(b, t, *video.shape[2:], generator=generator),
+    )
     past = video + rough * torch.randn(video.shape, generator=generator)
     return WorldBatch(
         tracks={name: x[rows].to(device) for name, x in tracks.items()},
