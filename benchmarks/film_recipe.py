@@ -32,7 +32,7 @@ from kinema.autoencoder import load_autoencoder
 from kinema.datasets.latent_cache import LatentCache
 from kinema.diffusion.flow import shift_of
 from kinema.media.contact_sheet import contact_sheet
-from kinema.models.dit import DiT, DiTBlock, DiTConfig
+from kinema.models.dit import DiT, DiTConfig
 from kinema.models.dit_model import DiTModel
 from kinema.models.hub import weights_folder
 from kinema.statistics import mean_interval
@@ -59,6 +59,7 @@ class LevelFeature(DiT):
         super().__init__(config)
         del self.modulation
         self.level_in = nn.Linear(config.width, config.width)
+        self.open_gates()
 
     def modulate(self, x: Tensor, condition: Tensor) -> tuple[Tensor, Tensor]:
         added = torch.zeros_like(x)
@@ -70,16 +71,6 @@ class LevelToken(LevelFeature):
     """The same with the condition in the token of the frame as a whole alone."""
 
     tokens = slice(1)
-
-
-class ClosedGates(DiT):
-    """The general network whose blocks add nothing to begin with."""
-
-    def __init__(self, config: DiTConfig) -> None:
-        super().__init__(config)
-        for block in self.blocks:
-            assert isinstance(block, DiTBlock)
-            block.offsets.data.zero_()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,7 +92,7 @@ VARIANTS = {
     "pictures for 40% of the run": Variant(settings={"pictures_first": 0.4}),
     "pictures for 80% of the run": Variant(settings={"pictures_first": 0.8}),
     "tokens of one latent": Variant(settings={"patch": 1}, shape=(64, 4, 4)),
-    "gates closed at first": Variant(network=ClosedGates),
+    "blocks that add what they make from the beginning": Variant(settings={"open_gates": True}),
     "levels as a feature of every token": Variant(network=LevelFeature),
     "levels as a token of the frame": Variant(network=LevelToken),
 }

@@ -1,8 +1,9 @@
 """What parts of the recipe for recorded worlds are worth: python -m benchmarks.world_recipe DATA [--flops N] [--variants NAME ...]
 
-Worlds learn from one recording with the shipped autoencoder, each with one part of `kinema train world` left out or changed, for
-the same arithmetic. Held-back stretches are stepped with their true actions: error on the pixels that changed since the last known
-picture, as a share of that of copying it, and how much larger the error is with other actions.
+Worlds learn from one recording with one autoencoder, each with one part of `kinema train world` left out or changed, for the same
+arithmetic. The error on held-out windows, of frames that are noise alone, is a share of that of the frame before. And held-back
+stretches are stepped with their true actions: error on the pixels that changed since the last known picture, as a share of that of
+copying it, and how much larger the error is with other actions.
 
 Long memory: some blocks attend along time to frames further back than the four that are read as channels; without, the network
 knows nothing of these. What exists in OUT is used again.
@@ -30,6 +31,13 @@ from kinema.training.world_report import SHOWN, evaluate
 
 VARIANTS: dict[str, dict[str, Any]] = {
     "as it is": {},
+    "blocks add nothing to begin with": {"open_gates": False},
+    "rates of 1e-3": {"matrix_lr": 1e-3, "other_lr": 1e-3},
+    "a quarter of the frames at level 1": {"pure_share": 0.25},
+    "tokens are not shown where numbers point": {"points": False},
+    "no rows that paint told entities": {"wanted_share": 0.0, "hidden_share": 0.0},
+    "none of these five, rows that paint a quarter": {**WorldRecipe.before, "wanted_share": 0.25, "hidden_share": 0.1},
+    "half as many rows, twice as many steps": {"batch": WorldRecipe().batch // 2},
     "no memory beyond four frames": {"time_every": 0},
     "every block reads frames further back": {"time_every": 1},
 }
@@ -43,8 +51,10 @@ def passes_of(lesson: RecordingsLesson) -> float:
     return 3 + sum(own) / COUNTED
 
 
-def trained(recordings: Recordings, data: Dataset, settings: dict[str, Any], flops: float, out: Path) -> DiTModel:
-    """The world of a variant, with averaged weights."""
+def trained(
+    recordings: Recordings, data: Dataset, settings: dict[str, Any], flops: float, out: Path
+) -> tuple[DiTModel, int, dict[str, float]]:
+    """The world of a variant, with averaged weights, its steps, and its errors on held-out windows."""
     recipe = WorldRecipe(compile=False, save_every_s=1e9, autoencoder_share=0.0, **settings)
     config = config_for(data, recordings, recipe, "world-recipe")
     lesson = RecordingsLesson(recordings, recipe)
@@ -56,8 +66,8 @@ def trained(recordings: Recordings, data: Dataset, settings: dict[str, Any], flo
         trainer.run(_show)
         torch.save({"step": trainer.step, "weights": trainer.averaged_state()}, weights)
     kept = torch.load(weights, weights_only=True)
-    print(f"{out.name}: {kept['step']:,} steps", file=sys.stderr)
-    return DiTModel(config, trainer.network_of(kept["weights"]), recordings.autoencoder)
+    model = DiTModel(config, trainer.network_of(kept["weights"]), recordings.autoencoder)
+    return model, kept["step"], lesson.held_out_figures(model.network, torch.device("cpu"))
 
 
 def _show(line: str) -> None:
@@ -72,19 +82,28 @@ def main() -> int:
     )
     parser.add_argument("--stretches", type=int, default=16, help="held-back stretches that are stepped (default: 16)")
     parser.add_argument("--variants", nargs="+", choices=VARIANTS, default=list(VARIANTS), help="only these (default: all)")
+    parser.add_argument("--autoencoder", type=Path, help="a folder, such as a run's OUT/codec (default: the shipped one)")
     parser.add_argument("--out", type=Path, default=Path("out/world-recipe"), help="where the runs are")
     given = parser.parse_args()
     torch.set_num_threads(1)
     data = Dataset.open(given.data).fitted()
-    autoencoder = load_autoencoder(weights_folder() / WorldRecipe().autoencoder)
+    autoencoder = load_autoencoder(given.autoencoder or weights_folder() / WorldRecipe().autoencoder)
     recordings = Recordings(data, autoencoder, lambda done, of: _show(f"reading episode {done} of {of}"))
-    columns = ["", *(f"of copying, after {after}" for after in SHOWN), "follows actions"]
+    columns = [
+        "",
+        "steps",
+        "held-out error at level 1, of copying",
+        *(f"of copying, after {after}" for after in SHOWN),
+        "follows actions",
+    ]
     print(f"| {' | '.join(columns)} |\n|{'---|' * len(columns)}")
     for name in given.variants:
-        model = trained(recordings, data, VARIANTS[name], given.flops, given.out / name.replace(" ", "-"))
+        out = given.out / given.data.name / name.replace(" ", "-")
+        model, steps, errors = trained(recordings, data, VARIANTS[name], given.flops, out)
         figures, _ = evaluate(model, recordings, given.stretches)
         shown = [f"ratio_{after}" for after in SHOWN] + ["action_following"]
-        row = [name, *(f"{figures[one]:.2f}" if one in figures else "-" for one in shown)]
+        held_out = f"{errors['held_out_1'] / errors['held_out_copying']:.3f}" if errors else "-"
+        row = [name, f"{steps:,}", held_out, *(f"{figures[one]:.2f}" if one in figures else "-" for one in shown)]
         print(f"| {' | '.join(row)} |", flush=True)
     return 0
 

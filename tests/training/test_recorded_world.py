@@ -194,6 +194,21 @@ def test_how_far_a_place_is_off_is_a_distance_in_the_entity_s_own_units(world: P
     }  # fmt: skip
 
 
+def test_blocks_of_a_world_add_what_they_make_from_the_first_step_on(
+    recordings: Recordings, recorded: Path, tmp_path: Path
+) -> None:
+    """A gate of nothing has no gradient but its own: the block behind it learns later."""
+    for opened in (True, False):
+        recipe = replace(RECIPE, open_gates=opened)
+        config = config_for(Dataset.open(recorded), recordings, recipe, "x")
+        lesson = RecordingsLesson(recordings, recipe)
+        trainer = DiTTrainer(recipe, config, lesson, tmp_path / str(opened), steps=4)
+        torch.stack(list(lesson.losses(trainer.network, 0, 0.0, trainer.device).values())).sum().backward()
+        for block in trainer.model.blocks:
+            assert bool(block.mlp_in.weight.grad.any()) == opened
+        assert torch.equal(trainer.averaged_state()["blocks.0.offsets"], trainer.model.blocks[0].offsets)
+
+
 def test_a_world_goes_on_from_its_checkpoint_bit_for_bit(recordings: Recordings, recorded: Path, tmp_path: Path) -> None:
     def trainer() -> DiTTrainer:
         return trainer_of(recordings, recorded, tmp_path)
@@ -458,6 +473,8 @@ def test_a_run_does_not_go_on_with_other_data(recorded: Path, tmp_path: Path) ->
     record("CartPole-v1", data, episodes_wanted=1, size=(32, 48))
     with pytest.raises(InputError, match=r"has changed since the run .*4 episodes, now 5"):
         train_world(data, out=tmp_path / "r", steps=3, resume=True, recipe=PLAIN)
+    with pytest.raises(InputError, match=r"another network \(context 2, not 3, time_every 2, not 1, .*options"):
+        train_world(recorded, out=tmp_path / "r", steps=3, resume=True, recipe=replace(PLAIN, time_every=1, context=3))
     train_world(recorded, out=tmp_path / "r", steps=3, resume=True, recipe=PLAIN)
 
 

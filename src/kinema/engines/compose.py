@@ -322,7 +322,8 @@ def _edit(parts: Parts, request: FilmRequest) -> Clip:
     plan = parts.capabilities.plan(video.duration_s, video.fps, size)
     if plan.wanted_frames > plan.frames:
         raise InputError(
-            f"{video.duration_s:g} s: {parts.capabilities.model} edits up to {plan.frames / plan.fps:g} s at once: trim it first"
+            f"{video.duration_s:g} s: {parts.capabilities.model} edits up to {plan.frames / plan.fps:g} s at once; cut a part out"
+            " of it first, with a video editor or by POST /v1/videos/trims"
         )
     made = plan.finish(parts.primitive(_pass(parts, request), plan))
     given = video.fit(*plan.wanted_size)

@@ -65,6 +65,8 @@ class DiTRecipe:
     """The last share of the run, over which the learning rate falls."""
     ema: float = 0.998
     clip: float = 1.0
+    open_gates: bool = False
+    """Whether blocks begin by adding what they make (`DiT.open_gates`)."""
     compile: bool = True
     seed: int = 0
     save_every_s: float = 60.0
@@ -157,6 +159,8 @@ class DiTTrainer(TrainingLoop):
         self.sharded = ranks.size > 1 and recipe.parallel != "replicate"
         with seeded(recipe.seed):
             self.model = DiT(config.network).to(self.device)
+        if recipe.open_gates:
+            self.model.open_gates()
         average = WeightAverage(self.model, recipe.ema, every=5)
         self._module = self._arranged(average)
         self.optimizer = Optimizer(self.model, recipe, average=average, muon=self._muon())
@@ -339,9 +343,12 @@ class DiTTrainer(TrainingLoop):
     def load(self, state: dict[str, Any]) -> None:
         """Go on from a checkpoint (`load_run`) of the same network, of any number of ranks; InputError where it does not fit."""
         with checkpoint.fitting(self.out):
-            if DiTConfig.from_dict(state["config"]["network"]) != self.config.network:
+            began, now = (asdict(one) for one in (DiTConfig.from_dict(state["config"]["network"]), self.config.network))
+            differs = [f"{name} {began[name]}, not {now[name]}" for name in began if began[name] != now[name]]
+            if differs:
                 raise InputError(
-                    f"{self.out} holds a run of another network; give the --size that it began with, or name another folder"
+                    f"{self.out} holds a run of another network ({', '.join(differs)}); go on with the options that it began"
+                    " with, or name another folder"
                 )
             if state["config"].get("text_encoder_sha256", "") != self.config.text_encoder_sha256:
                 raise InputError(

@@ -406,6 +406,8 @@ def _train(
     trainer.take_figures()
     trainer.run(show)
     errors = trainer.take_figures()
+    if ranks.first:
+        log.info("held-back episodes are stepped and measured, which takes a few minutes")
     if boards is not None:
         boards.close()
     weights = trainer.averaged_state()

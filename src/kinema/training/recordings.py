@@ -65,6 +65,7 @@ class WorldRecipe(DiTRecipe):
 
     matrix_lr: float = 2e-3
     other_lr: float = 2e-3
+    open_gates: bool = True
     pure_share: float = 0.5
     """Of the frames, at level 1, from which a rollout's only step begins."""
     size: str = "XXS"
@@ -75,7 +76,7 @@ class WorldRecipe(DiTRecipe):
     window: int = 32
     """Frames that attention along time reads in a rollout."""
     frames: int = 8
-    batch: int = 6
+    batch: int = 4
     noise: float = 0.1
     """The most that the past is disturbed by."""
     own_share: float = 0.5
@@ -90,6 +91,7 @@ class WorldRecipe(DiTRecipe):
     """Share of the rows in which the numbers of the past are hidden; of recordings with entities."""
     before: ClassVar[Mapping[str, Any]] = {
         "wanted_share": 0.0, "hidden_share": 0.0, "points": False, "pure_share": 0.25, "matrix_lr": 1e-3, "other_lr": 1e-3,
+        "open_gates": False,
     }  # fmt: skip
     points: bool = True
     """Whether tokens are shown how far they are from where actions and told numbers may point (`DiTConfig.pointing`)."""
