@@ -1,4 +1,4 @@
-"""What parts of the recipe for recorded worlds are worth: python -m benchmarks.world_recipe DATA [--flops N] [--variants NAME ...]
+"""What parts of the recipe for recorded worlds are worth: python -m benchmarks.world_recipe DATA [--variants NAME ...] [--write]
 
 Worlds learn from one recording with one autoencoder, each with one part of `kinema train world` left out or changed, for the same
 arithmetic. The error on held-out windows, of frames that are noise alone, is a share of that of the frame before. And held-back
@@ -13,11 +13,14 @@ from __future__ import annotations
 
 import argparse
 import sys
+from datetime import date
 from pathlib import Path
 from typing import Any
 
 import torch
+from benchmarks.autoencoder import machine
 from benchmarks.command import run_benchmark
+from benchmarks.first_light import ROOT
 
 from kinema.autoencoder import load_autoencoder
 from kinema.datasets.lerobot import Dataset
@@ -36,8 +39,9 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "a quarter of the frames at level 1": {"pure_share": 0.25},
     "tokens are not shown where numbers point": {"points": False},
     "no rows that paint told entities": {"wanted_share": 0.0, "hidden_share": 0.0},
-    "none of these five, rows that paint a quarter": {**WorldRecipe.before, "wanted_share": 0.25, "hidden_share": 0.1},
-    "half as many rows, twice as many steps": {"batch": WorldRecipe().batch // 2},
+    "six rows a step": {"batch": 6},
+    "two rows a step": {"batch": 2},
+    "the recipe of before": {**WorldRecipe.before, "wanted_share": 0.25, "hidden_share": 0.1, "batch": 6},
     "no memory beyond four frames": {"time_every": 0},
     "every block reads frames further back": {"time_every": 1},
 }
@@ -66,8 +70,8 @@ def trained(
         trainer.run(_show)
         torch.save({"step": trainer.step, "weights": trainer.averaged_state()}, weights)
     kept = torch.load(weights, weights_only=True)
-    model = DiTModel(config, trainer.network_of(kept["weights"]), recordings.autoencoder)
-    return model, kept["step"], lesson.held_out_figures(model.network, torch.device("cpu"))
+    errors = lesson.held_out_figures(trainer.network_of(kept["weights"]), torch.device("cpu"))
+    return DiTModel(config, trainer.network_of(kept["weights"]), recordings.autoencoder), kept["step"], errors
 
 
 def _show(line: str) -> None:
@@ -84,6 +88,7 @@ def main() -> int:
     parser.add_argument("--variants", nargs="+", choices=VARIANTS, default=list(VARIANTS), help="only these (default: all)")
     parser.add_argument("--autoencoder", type=Path, help="a folder, such as a run's OUT/codec (default: the shipped one)")
     parser.add_argument("--out", type=Path, default=Path("out/world-recipe"), help="where the runs are")
+    parser.add_argument("--write", action="store_true", help="write docs/measurements/world-recipe.md")
     given = parser.parse_args()
     torch.set_num_threads(1)
     data = Dataset.open(given.data).fitted()
@@ -96,7 +101,8 @@ def main() -> int:
         *(f"of copying, after {after}" for after in SHOWN),
         "follows actions",
     ]
-    print(f"| {' | '.join(columns)} |\n|{'---|' * len(columns)}")
+    lines = [f"| {' | '.join(columns)} |", "|" + "---|" * len(columns)]
+    print("\n".join(lines))
     for name in given.variants:
         out = given.out / given.data.name / name.replace(" ", "-")
         model, steps, errors = trained(recordings, data, VARIANTS[name], given.flops, out)
@@ -104,7 +110,21 @@ def main() -> int:
         shown = [f"ratio_{after}" for after in SHOWN] + ["action_following"]
         held_out = f"{errors['held_out_1'] / errors['held_out_copying']:.3f}" if errors else "-"
         row = [name, f"{steps:,}", held_out, *(f"{figures[one]:.2f}" if one in figures else "-" for one in shown)]
-        print(f"| {' | '.join(row)} |", flush=True)
+        lines.append(f"| {' | '.join(row)} |")
+        print(lines[-1], flush=True)
+    if given.write:
+        text = [
+            "# What each part of the recipe for recorded worlds is worth",
+            "",
+            f"`python -m benchmarks.world_recipe DATA --flops {given.flops:g} --write`, {date.today()}, {machine()}",
+            "",
+            f"{data.about.get('env')}, {data.total_frames:,} frames of {data.size[1]}x{data.size[0]}; {given.flops:.1e} operations"
+            f" for each network; n = {given.stretches} held-out stretches. The error on held-out windows is of"
+            " frames that are noise alone, as a share of that of the frame before.",
+            "",
+            *lines,
+        ]
+        (ROOT / "docs" / "measurements" / "world-recipe.md").write_text("\n".join(text) + "\n")
     return 0
 
 

@@ -604,7 +604,7 @@ def test_held_out_errors_of_a_world_are_logged_and_on_its_card(
     logged = [record.message for record in caplog.records if "held_out_copying" in record.message]
     assert [line.split("  ")[0] for line in logged] == ["step 0", "step 2"]
     assert read_config(made).trained["figures"]["held_out_1"] > 0
-    assert "| held out copying |" in (made / "README.md").read_text()
+    assert "| training's error on held-out windows, of the last true picture |" in (made / "README.md").read_text()
 
 
 def test_a_recording_of_one_episode_holds_nothing_out(recordings: Recordings) -> None:

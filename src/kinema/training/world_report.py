@@ -273,6 +273,42 @@ def _round_trip(recordings: Recordings) -> float:
     return float(10 * np.log10(255.0**2 / max(float(error), 1e-3)))
 
 
+FIGURES = {
+    "codec_db": "pictures after the autoencoder, in dB",
+    "error": "error on the pixels that changed, in levels of 255",
+    "copy": "error there of the last known picture",
+    "ratio": "error as a share of that of the last known picture",
+    "entities": "error of entities' numbers, as a share of leaving them as they were",
+    "painted": "error of the last known picture painted with the true entities, as a share of leaving it",
+    "read": "error of entities' numbers read off pictures, in units of their spread (1: always the mean)",
+    "action_following": "how much less the error is at the end than with other actions, as a share",
+    "reward_error": "error of rewards",
+    "rewards": "frames with a reward",
+    "rewards_auroc": "rewards told from frames without one, AUROC (0.5: by chance)",
+    "ends": "frames in which an episode terminated",
+    "ends_auroc": "these told from others, AUROC",
+    "held_out_copying": "training's error on held-out windows, of the last true picture",
+    "held_out_0.5": "the same of the world, of frames that are half noise",
+    "held_out_1": "the same of the world, of frames that are noise alone",
+    "held_out_reward": "the same of rewards",
+    "held_out_terminated": "the same of ends",
+    "held_out_sensors": "the same of other numbers",
+    "off": "distance of the {} from its place, in its own units",
+    "copied_off": "distance of the {} from where it was last known",
+}
+"""What a card calls the figures of `evaluate`, without the frames after which they are taken."""
+
+
+def figure_in_words(name: str) -> str:
+    """What a card calls a figure."""
+    stem, _, after = name.rpartition("_")
+    if name in FIGURES or not after.isdigit():
+        return FIGURES.get(name, name.replace("_", " "))
+    entity, off, _ = stem.partition("_copied_off" if stem.endswith("_copied_off") else "_off")
+    words = FIGURES[off[1:]].format(entity) if off else FIGURES.get(stem, stem.replace("_", " "))
+    return f"{words}, after {after} frame{'s' if after != '1' else ''}"
+
+
 def world_card(config: DiTModelConfig, figures: dict[str, float], total: int) -> str:
     """The model's README."""
     world = config.world or {}
@@ -286,12 +322,11 @@ def world_card(config: DiTModelConfig, figures: dict[str, float], total: int) ->
         *([f"Forecast after its first steps: {forecast}.", ""] if (forecast := config.trained.get("forecast")) else []),
         f"Rewards are those of the environment; in training {world['reward_scale']:g} counts as 1.",
         "",
-        "Held-back episodes, stepped with their true actions, after so many frames; of entities, how far they are off, in their own"
-        " units:",
+        "Held-back episodes, stepped with their true actions:",
         "",
         "| what | measured |",
         "|---|---|",
-        *(f"| {name.replace('_', ' ')} | {value:.3f} |" for name, value in figures.items()),
+        *(f"| {figure_in_words(name)} | {value:.3f} |" for name, value in figures.items()),
         "",
         "It knows what was recorded and nothing else: places, things and rewards that no episode showed will be wrong.",
     ]
