@@ -54,8 +54,9 @@ from kinema.models.hub import read_config, weights_folder
 from kinema.statistics import bootstrap
 from kinema.training.dit_trainer import DiTTrainer
 from kinema.training.recorded_world import config_for, train_world
-from kinema.training.recordings import Recordings, RecordingsLesson, WorldRecipe, held_back, usable
+from kinema.training.recordings import Recordings, held_back, usable
 from kinema.training.sharded_checkpoint import load_run
+from kinema.training.world_lesson import RecordingsLesson, WorldRecipe
 from kinema.training.world_report import AHEAD, SHOWN, START_FRAMES, changed_error, roll_held_back
 
 PACKAGES = ("data", "utils", "models", "models.diffusion")

@@ -44,7 +44,8 @@ from kinema.errors import InputError
 from kinema.models.dit_model import DiTModel
 from kinema.models.hub import load, read_config, weights_folder
 from kinema.training.recorded_world import train_world
-from kinema.training.recordings import Among, Recordings, WorldRecipe, held_back
+from kinema.training.recordings import Among, Recordings, held_back
+from kinema.training.world_lesson import WorldRecipe
 from kinema.training.world_report import AHEAD, SHOWN, changed_error, evaluate, roll_held_back
 
 ENVS = {

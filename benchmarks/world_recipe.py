@@ -29,7 +29,8 @@ from kinema.models.hub import weights_folder
 from kinema.training.dit_trainer import DiTTrainer
 from kinema.training.flops import dit_flops
 from kinema.training.recorded_world import config_for
-from kinema.training.recordings import Recordings, RecordingsLesson, WorldRecipe, draw_world_batch
+from kinema.training.recordings import Recordings
+from kinema.training.world_lesson import RecordingsLesson, WorldRecipe, draw_world_batch
 from kinema.training.world_report import SHOWN, evaluate
 
 VARIANTS: dict[str, dict[str, Any]] = {

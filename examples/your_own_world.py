@@ -12,7 +12,7 @@ import numpy as np
 from kinema.datasets.recorder import record
 from kinema.media import Clip
 from kinema.training.recorded_world import train_world
-from kinema.training.recordings import WorldRecipe
+from kinema.training.world_lesson import WorldRecipe
 
 folder = Path(sys.argv[1] if len(sys.argv) > 1 else "out")
 minutes = float(sys.argv[2]) if len(sys.argv) > 2 else 0.05

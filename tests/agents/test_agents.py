@@ -26,7 +26,7 @@ from kinema.playground.scene_distribution import tiny
 from kinema.playground.tasks import Task
 from kinema.scene.scene import COLORS, KINDS, Scene
 from kinema.training.recorded_world import train_world
-from kinema.training.recordings import WorldRecipe
+from kinema.training.world_lesson import WorldRecipe
 
 TASK = "reach the flag"
 SEEN = 9

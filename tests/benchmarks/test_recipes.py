@@ -13,7 +13,7 @@ from benchmarks.world_recipe import passes_of
 from kinema.diffusion.flow import shift_of
 from kinema.models.dit import DiT, DiTConfig, DiTInput
 from kinema.training import dit_trainer, film_lesson
-from kinema.training.recordings import RecordingsLesson, WorldRecipe
+from kinema.training.world_lesson import RecordingsLesson, WorldRecipe
 
 CONFIG = DiTConfig(width=16, depth=2, heads=2, channels=3, time_every=1)
 

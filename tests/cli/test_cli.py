@@ -33,7 +33,7 @@ from kinema.models.hub import ModelConfig, read_config, save
 from kinema.scene.scene import Scene
 from kinema.training.film_lesson import FilmRecipe
 from kinema.training.recipes import RECIPES
-from kinema.training.recordings import WorldRecipe
+from kinema.training.world_lesson import WorldRecipe
 
 SMALL = DenoiserConfig(width=32, depth=2, heads=2, mlp_ratio=2, slots=4, latent_channels=24, patch=2, text_dim=384)
 DEEP = "[" * 200_000 + "]" * 200_000

@@ -20,7 +20,7 @@ from kinema.errors import InputError
 from kinema.models.hub import read_config
 from kinema.simulation.entity_numbers import answer_from_numbers, entities_of
 from kinema.training.recorded_world import train_world
-from kinema.training.recordings import WorldRecipe
+from kinema.training.world_lesson import WorldRecipe
 
 RECIPE = WorldRecipe(compile=False, frames=4, batch=2, size="nano", time_every=2, context=2, autoencoder_share=0.0, window=8)
 BALL = {"ball": {"x": 3.0, "y": 1.25}, "game": {"score": 2.0}}

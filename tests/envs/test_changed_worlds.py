@@ -22,7 +22,8 @@ from kinema.simulation.entity_numbers import change_from_text
 from kinema.training.checkpoint import KEYS, save_checkpoint
 from kinema.training.dit_trainer import recipe_of_run
 from kinema.training.recorded_world import config_for, train_world
-from kinema.training.recordings import Recordings, WorldBatch, WorldRecipe, draw_world_batch, world_losses
+from kinema.training.recordings import Recordings
+from kinema.training.world_lesson import WorldBatch, WorldRecipe, draw_world_batch, world_losses
 
 BALL = {"ball": {"x": 3.0, "y": 1.25}, "the paddle": {"x": 2.0}, "game": {"score": 2.0}}
 

@@ -18,7 +18,7 @@ from kinema.models.dit_model import DiTModel
 from kinema.models.hub import load
 from kinema.simulation.world import World
 from kinema.training.recorded_world import train_world
-from kinema.training.recordings import WorldRecipe
+from kinema.training.world_lesson import WorldRecipe
 from kinema.types import Floats
 
 RECIPE = WorldRecipe(

@@ -31,7 +31,8 @@ from kinema.scene.scene import Scene
 from kinema.simulation.world import World
 from kinema.training.dit_trainer import DiTTrainer
 from kinema.training.recorded_world import config_for, save_starts
-from kinema.training.recordings import Recordings, RecordingsLesson, WorldRecipe
+from kinema.training.recordings import Recordings
+from kinema.training.world_lesson import RecordingsLesson, WorldRecipe
 
 Arrays = dict[str, NDArray[Any]]
 SIDE = 64
@@ -173,7 +174,9 @@ def recorded_world(model: Model) -> Arrays:
     with tempfile.TemporaryDirectory() as kept:
         folder = Path(kept)
         record("CartPole-v1", folder / "cart", episodes_wanted=3, size=(32, 48))
-        recipe = WorldRecipe(autoencoder_share=0.0, compile=False, frames=4, batch=2, size="nano", time_every=2)
+        recipe = WorldRecipe(
+            autoencoder_share=0.0, compile=False, frames=4, batch=2, size="nano", time_every=2, open_gates=False
+        )
         data = Dataset.open(folder / "cart")
         recordings = Recordings(data, load_autoencoder(weights_folder() / "codec-8x8", dtype=torch.float32), None)
         config = config_for(data, recordings, recipe, "world")

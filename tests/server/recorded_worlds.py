@@ -8,7 +8,7 @@ from typing import Any
 from kinema.datasets.recorder import record
 from kinema.engines.registry import ModelEntry, save_entry
 from kinema.training.recorded_world import train_world
-from kinema.training.recordings import WorldRecipe
+from kinema.training.world_lesson import WorldRecipe
 
 RECIPE = WorldRecipe(compile=False, frames=4, batch=2, size="nano", time_every=2, context=2, autoencoder_share=0.0, window=8)
 

@@ -32,7 +32,7 @@ from kinema.text.folder_encoder import FolderEncoder
 from kinema.training.film_lesson import ClipsLesson, FilmRecipe
 from kinema.training.films import train_video
 from kinema.training.recorded_world import train_world
-from kinema.training.recordings import WorldRecipe
+from kinema.training.world_lesson import WorldRecipe
 
 RECIPE = FilmRecipe(size="nano", frames=4, batch=4, short_side=32, fps=8.0, compile=False)
 

@@ -32,7 +32,7 @@ from kinema.training.forecast import (
     forecast_run,
     world_kind,
 )
-from kinema.training.recordings import RecordingsLesson, WorldRecipe
+from kinema.training.world_lesson import RecordingsLesson, WorldRecipe
 from kinema.training.world_report import world_card
 
 ROOT = Path(__file__).parents[2]

@@ -45,7 +45,6 @@ from kinema.training.films import train_video
 from kinema.training.flops import dit_flops
 from kinema.training.launch import LOST_PEER
 from kinema.training.parallel import ALONE, MEETING, LostPeerError, Ranks, Share, join_ranks
-from kinema.training.recordings import WorldRecipe
 from kinema.training.sharded_checkpoint import (
     FOLDER,
     HISTORY,
@@ -55,6 +54,7 @@ from kinema.training.sharded_checkpoint import (
     read_tensors,
     stored_sizes,
 )
+from kinema.training.world_lesson import WorldRecipe
 
 RECIPE = FilmRecipe(
     size="nano", frames=3, lengths=1, rates=1, batch=8, warmup=2, compile=False, precision="float32", save_every_s=1e9

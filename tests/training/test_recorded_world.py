@@ -38,15 +38,8 @@ from kinema.training.compiling import can_compile
 from kinema.training.dit_trainer import DiTTrainer
 from kinema.training.parallel import Share
 from kinema.training.recorded_world import config_for, train_world
-from kinema.training.recordings import (
-    Recordings,
-    RecordingsLesson,
-    WorldRecipe,
-    draw_world_batch,
-    mean_and_std,
-    reward_unit,
-    with_own_frames,
-)
+from kinema.training.recordings import Recordings, mean_and_std, reward_unit
+from kinema.training.world_lesson import RecordingsLesson, WorldRecipe, draw_world_batch, with_own_frames
 from kinema.training.world_report import LEAST_ENDS, Rollouts, evaluate, place_errors, step_to_ends
 
 RECIPE = WorldRecipe(compile=False, frames=4, batch=2, size="nano", time_every=2, context=2)

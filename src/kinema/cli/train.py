@@ -263,8 +263,8 @@ def _recipe(kind: type[R], arguments: argparse.Namespace, out: Path, resume: boo
 
 def _world(arguments: argparse.Namespace, ranks: Ranks, device: str, line: Line) -> str:
     from kinema.training.recorded_world import train_world
-    from kinema.training.recordings import WorldRecipe
     from kinema.training.sources import folder_name
+    from kinema.training.world_lesson import WorldRecipe
 
     data = _data(arguments)
     common = _common(arguments, ranks, device, line)

@@ -35,9 +35,9 @@ from kinema.training.gpu_recipe import EPISODES
 from kinema.training.loop import Interval
 from kinema.training.recipes import tiny_recipe
 from kinema.training.recorded_world import RUN, train_world
-from kinema.training.recordings import WorldRecipe
 from kinema.training.sharded_checkpoint import holds_run, load_run
 from kinema.training.sources import parse_source
+from kinema.training.world_lesson import WorldRecipe
 
 log = logging.getLogger(__name__)
 

@@ -41,9 +41,10 @@ from kinema.training.dit_trainer import DiTTrainer, Estimator, recipe_of_run
 from kinema.training.forecast import world_kind
 from kinema.training.length import check_minutes, check_steps, worth_compiling
 from kinema.training.parallel import ALONE, Ranks
-from kinema.training.recordings import SHORTEST, Among, Recordings, RecordingsLesson, WorldRecipe, held_back, usable
+from kinema.training.recordings import SHORTEST, Among, Recordings, held_back, usable
 from kinema.training.sharded_checkpoint import holds_run, load_run
 from kinema.training.sources import Data, WeightedFolder, absolute_folder, folder_name, weighted_folders
+from kinema.training.world_lesson import RecordingsLesson, WorldRecipe
 from kinema.training.world_report import evaluate, save_starts, world_card
 from kinema.types import parse_json, python_values
 
