@@ -3,7 +3,7 @@
 Worlds learn from one recording with one autoencoder, each with one part of `kinema train world` left out or changed, for the same
 arithmetic. The error on held-out windows, of frames that are noise alone, is a share of that of the frame before. And held-back
 stretches are stepped with their true actions: error on the pixels that changed since the last known picture, as a share of that of
-copying it, and how much larger the error is with other actions.
+copying it, and how much less the error is than with other actions.
 
 Long memory: some blocks attend along time to frames further back than the four that are read as channels; without, the network
 knows nothing of these. What exists in OUT is used again.
@@ -42,7 +42,14 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "no rows that paint told entities": {"wanted_share": 0.0, "hidden_share": 0.0},
     "six rows a step": {"batch": 6},
     "two rows a step": {"batch": 2},
-    "the recipe of before": {**WorldRecipe.before, "wanted_share": 0.25, "hidden_share": 0.1, "batch": 6},
+    "the recipe of before": {
+        **WorldRecipe.before,
+        "wanted_share": 0.25,
+        "hidden_share": 0.1,
+        "matrix_lr": 1e-3,
+        "other_lr": 1e-3,
+        "batch": 6,
+    },
     "no memory beyond four frames": {"time_every": 0},
     "every block reads frames further back": {"time_every": 1},
 }

@@ -73,15 +73,22 @@ def test_much_that_changes_where_something_is_told_weighs_no_more_than_what_stan
     assert batch.weight[told].unique() == batch.weight[~told].min()
 
 
-def test_tokens_are_shown_where_a_few_numbers_with_edges_and_told_places_point(world: Path, tmp_path: Path) -> None:
+def test_tokens_are_shown_where_a_few_numbers_with_edges_and_told_places_point(
+    world: Path, recorded: Path, tmp_path: Path
+) -> None:
     assert read_config(world).network.pointing.keys() == {WANTED}, "the cart's actions are two buttons"
     ((column, least, most),) = read_config(world).network.pointing[WANTED]
     assert column == 0 and -5 <= least < 0 < most <= 5, "the cart's x, and not the pole's angle"
+    assert (least, most) == (round(least, 2), round(most, 2)), "the same on every machine"
     record("Pendulum-v1", tmp_path / "pendulum", episodes_wanted=2, most=8, size=(32, 32))
     data = Dataset.open(tmp_path / "pendulum")
     recordings = Recordings(data, load_autoencoder(weights_folder() / "codec-8x8"), None)
     config = config_for(data, recordings, RECIPE, "x").network
     assert config.pointing == {"action": [(RECIPE.context - 1, -1.0, 1.0)]}, "the last action"
+    far = Recordings(Dataset.open(recorded), load_autoencoder(weights_folder() / "codec-8x8"), None)
+    far.most = np.full_like(far.most, 1e9)
+    ((_, _, most),) = config_for(Dataset.open(recorded), far, RECIPE, "x").network.pointing[WANTED]
+    assert most == 5.0, "numbers are read up to five spreads from their mean"
     for pointless in (replace(RECIPE, points=False), replace(RECIPE, **WorldRecipe.before)):
         assert not config_for(data, recordings, pointless, "x").network.pointing
 
@@ -176,8 +183,14 @@ def test_a_run_from_before_goes_on_as_it_was(tmp_path: Path) -> None:
     recipe = {name: value for name, value in vars(RECIPE).items() if name not in WorldRecipe.before}
     save_checkpoint(tmp_path, dict.fromkeys(KEYS, 0) | {"recipe": recipe})
     again, now = recipe_of_run(WorldRecipe, tmp_path), WorldRecipe()
-    assert (again.wanted_share, again.points, again.pure_share, again.other_lr) == (0.0, False, 0.25, 1e-3)
-    assert now.wanted_share > 0 and now.points and now.pure_share == 0.5
+    assert (again.wanted_share, again.points, again.pure_share, again.open_gates, again.told_alike) == (
+        0,
+        False,
+        0.25,
+        False,
+        False,
+    )
+    assert now.wanted_share > 0 and now.points and now.pure_share == 0.5 and now.open_gates and now.told_alike
 
 
 def test_changes_in_words() -> None:

@@ -39,8 +39,15 @@ from kinema.training.dit_trainer import DiTTrainer
 from kinema.training.parallel import Share
 from kinema.training.recorded_world import config_for, train_world
 from kinema.training.recordings import Recordings, mean_and_std, reward_unit
-from kinema.training.world_lesson import RecordingsLesson, WorldRecipe, draw_world_batch, with_own_frames
-from kinema.training.world_report import LEAST_ENDS, Rollouts, evaluate, place_errors, step_to_ends
+from kinema.training.world_lesson import (
+    HELD_OUT_BATCHES,
+    HELD_OUT_ROWS,
+    RecordingsLesson,
+    WorldRecipe,
+    draw_world_batch,
+    with_own_frames,
+)
+from kinema.training.world_report import LEAST_ENDS, Rollouts, evaluate, figure_in_words, place_errors, step_to_ends
 
 RECIPE = WorldRecipe(compile=False, frames=4, batch=2, size="nano", time_every=2, context=2)
 PLAIN = replace(RECIPE, autoencoder_share=0.0)
@@ -548,18 +555,33 @@ def test_a_loss_that_is_no_number_ends_a_run_in_one_line(recordings: Recordings,
         trainer.one_step()
 
 
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("ratio_1", "error as a share of that of the last known picture, after 1 frame"),
+        ("kick_off_ball_off_12", "distance of the kick_off_ball from its place, in its own units, after 12 frames"),
+        ("ball_copied_off_4", "distance of the ball from where it was last known, after 4 frames"),
+        ("held_out_1", "the same of the world, of frames that are noise alone"),
+        ("some_other", "some other"),
+        ("some_7", "some, after 7 frames"),
+    ],
+)
+def test_a_card_says_in_words_what_its_figures_are(name: str, words: str) -> None:
+    assert figure_in_words(name) == words
+
+
 def test_held_out_windows_are_the_same_on_every_call_and_in_a_run_that_goes_on(
     recordings: Recordings, recorded: Path, tmp_path: Path
 ) -> None:
     """Whatever the seed of the run, and from episodes that training never sees, as they were recorded."""
     cpu = torch.device("cpu")
     first = RecordingsLesson(recordings, RECIPE).held_out_batches(cpu)
-    again = RecordingsLesson(recordings, replace(RECIPE, seed=7)).held_out_batches(cpu)
-    assert len(first) == len(again) == 4 and not torch.equal(first[0].noise, first[1].noise)
+    again = RecordingsLesson(recordings, replace(RECIPE, seed=7, batch=6)).held_out_batches(cpu)
+    assert len(first) == len(again) == HELD_OUT_BATCHES and not torch.equal(first[0].noise, first[1].noise)
     unseen = recordings.episodes[-recordings.num_held_back :]
     for one, other in zip(first, again, strict=True):
         assert torch.equal(one.noise, other.noise) and torch.equal(one.past, other.past)
-        assert torch.equal(one.past, one.tracks["video"]) and one.past.shape[0] == RECIPE.batch
+        assert torch.equal(one.past, one.tracks["video"]) and one.past.shape[0] == HELD_OUT_ROWS
         for frame in one.past.flatten(0, 1):
             assert any((frame == episode["video"].float()).flatten(1).all(1).any() for episode in unseen)
 

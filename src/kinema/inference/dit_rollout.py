@@ -159,7 +159,8 @@ def predict_frame(
 ) -> FrameState:
     """The frame after the last of the states, whose action is known or taken as none.
 
-    seeds: one for each world, so that a world does not depend on those beside it; or a generator for all. steps: of the sampler.
+    seeds: one for each world, so that a world does not depend on those beside it but by rounding; or a generator for all. steps: of
+    the sampler.
     window: frames that attention along time reads, by default the model's.
     """
     video, known = _before(model, states)

@@ -94,7 +94,8 @@ class DiTConfig:
         as_tuples = {name: [(column, least, most) for column, least, most in at] for name, at in self.pointing.items()}
         object.__setattr__(self, "pointing", as_tuples)  # JSON has lists
         for name, at in self.pointing.items():
-            if not all(0 <= column < self.known.get(name, 0) and least < most for column, least, most in at):
+            columns = range(self.known.get(name, 0))
+            if not all(column in columns and -math.inf < least < most < math.inf for column, least, most in at):
                 raise ModelError(f"pointing {name} {at}: expected columns of numbers that are given, and rising edges")
         if bool(self.slots) != bool(self.slot_dim):
             raise ModelError(f"{self.slots} slots of {self.slot_dim} numbers: expected both or neither")
@@ -290,8 +291,9 @@ def patch_places(rows: int, columns: int, like: Tensor) -> Tensor:
 
 
 class Pointing(nn.Module):
-    """How far patches are, along both axes, from the places that numbers may stand for: a token cannot easily find that out of
-    numbers that are the same for all."""
+    """How far patches are, along both axes, from the places that numbers may stand for, which rise to the right and down: a token
+    cannot easily find that out of numbers that are the same for all. Those that are not given are zeros, and point somewhere too.
+    """
 
     def __init__(self, edges: Tensor, width: int) -> None:
         """edges: [D, 2], what each number is at either edge of the picture, to begin with."""
@@ -308,7 +310,7 @@ class Pointing(nn.Module):
         for count, layer in ((rows, self.rows), (columns, self.columns)):
             places = (torch.arange(count, device=at.device) + 0.5) / count
             angle = ((places[:, None] - at[:, None])[..., None] * waves).flatten(2)
-            along.append(layer(torch.cat([angle.sin(), angle.cos()], -1).to(numbers.dtype)).mT)
+            along.append(layer(torch.cat([angle.sin(), angle.cos()], -1).to(layer.weight.dtype)).mT)
         made: Tensor = along[0][..., None] + along[1][:, :, None]
         return made
 
@@ -366,7 +368,7 @@ class DiT(nn.Module):
             patches = patches + self.place_in(patch_places(rows, columns, patches)).permute(2, 0, 1)
         if self.pointing is not None:
             points = [given.vectors[name][..., [c for c, *_ in at]] for name, at in config.pointing.items()]
-            patches = patches + self.pointing(torch.cat(points, -1).flatten(0, 1).to(patches.dtype), rows, columns)
+            patches = patches + self.pointing(torch.cat(points, -1).flatten(0, 1), rows, columns)
         extra = [self.frame_token.expand(b, t, 1, -1).to(patches.dtype)]
         if self.slot_in is not None and self.slot_names is not None and given.slots is not None:
             slots = given.slots[:, :, None]

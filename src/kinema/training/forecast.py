@@ -90,8 +90,8 @@ MEASURED = (
         source=(_LOG, "2026-11-29, a folder of 447 clips again"),
     ),
 )  # fmt: skip
-"""Of the usual recipes, batches of 4 x 8 frames (worlds; 6 x 8 until 2026-11-30, with less learned of as many frames) and 8 x 12
-(films) at 64 pixels."""
+"""Of the usual recipes at 64 pixels. A step has 4 x 8 frames (worlds) or 8 x 12 (films). Those with 6 x 8 are of an earlier
+recipe, by which as many frames taught a world less."""
 EARLIER = MeasuredRun(
     learned="an earlier network", steps=267, targets=0, kind="",
     reached="copying the last picture was as good from the fourth frame on", beat=False,

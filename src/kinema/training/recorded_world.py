@@ -122,11 +122,11 @@ def _pointing(recordings: Recordings, spec: dict[str, Any], context: int, wanted
     if 0 < len(columns) <= MOST_POINTS:
         pointing["action"] = [((context - 1) * recordings.action_width + column, -1.0, 1.0) for column in columns]
     if wanted:
-        least, most = ((x - recordings.mean) / recordings.std for x in (recordings.least, recordings.most))
+        least, most = (recordings.scaled(x).tolist() for x in (recordings.least, recordings.most))
         named = [
             (i, c) for i, c in enumerate(recordings.entity_columns) if recordings.sensor_names[c].endswith((".x", ".y"))
         ]
-        pointing[WANTED] = [(i, float(least[c]), float(most[c])) for i, c in named if least[c] < most[c]]
+        pointing[WANTED] = [(i, round(least[c], 2), round(most[c], 2)) for i, c in named if least[c] < most[c]]
     return pointing
 
 

@@ -131,12 +131,12 @@ class Recordings:
             self.mean, self.std = (np.asarray(sensors[name], self.mean.dtype) for name in ("mean", "std"))
         if files is None:
             for one in self.episodes:
-                one["reward"], one["sensors"] = self._scaled_reward(one["reward"]), self._scaled_sensors(one["sensors"])
+                one["reward"], one["sensors"] = self._scaled_reward(one["reward"]), self.scaled(one["sensors"])
         else:
             parts = {
                 name: files.episodes(files.whole(name)) for name in ("video", "action", "reward", "terminated", "sensors")
             }
-            for name, scaled in (("reward", self._scaled_reward), ("sensors", self._scaled_sensors)):
+            for name, scaled in (("reward", self._scaled_reward), ("sensors", self.scaled)):
                 parts[name] = files.episodes(files.rewrite(name, map(scaled, parts[name])))
             self.episodes = [dict(zip(parts, tracks, strict=True)) for tracks in zip(*parts.values(), strict=True)]
         self.tasks = sorted(set(self.names))
@@ -208,8 +208,9 @@ class Recordings:
     def _scaled_reward(self, reward: Tensor) -> Tensor:
         return (reward / self.reward_scale).clamp(-REWARD_LIMIT, REWARD_LIMIT)
 
-    def _scaled_sensors(self, sensors: Tensor) -> Tensor:
-        scaled = (sensors - torch.from_numpy(self.mean)) / torch.from_numpy(self.std)
+    def scaled(self, sensors: Tensor | NDArray[np.float32]) -> Tensor:
+        """Numbers [..., D] as the network reads them: in spreads from their mean, up to 5."""
+        scaled = (torch.as_tensor(sensors) - torch.from_numpy(self.mean)) / torch.from_numpy(self.std)
         return scaled.float().clamp(-5, 5)
 
     def idle(self) -> int:

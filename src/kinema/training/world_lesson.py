@@ -36,7 +36,7 @@ CHANGED = 4.0
 """How much more a changed cell weighs: most of a picture stands still."""
 HELD_OUT_WORLD_LEVELS = (0.5, 1.0)
 """At which held-out errors are measured; a rollout asks at the last one, 1."""
-HELD_OUT_BATCHES = 4
+HELD_OUT_BATCHES, HELD_OUT_ROWS = 2, 12
 VECTOR_WEIGHTS = {"reward": 1.0, "terminated": 1.0, "sensors": 0.3}
 
 
@@ -48,7 +48,7 @@ class WorldRecipe(DiTRecipe):
     other_lr: float = 2e-3
     open_gates: bool = True
     pure_share: float = 0.5
-    """Of the frames, at level 1, from which a rollout's only step begins."""
+    """Share of the frames that are noise alone (level 1): from there a rollout makes a frame in its only step."""
     size: str = "XXS"
     context: int = 4
     """Frames before each frame that are read with it."""
@@ -71,9 +71,10 @@ class WorldRecipe(DiTRecipe):
     hidden_share: float = 0.1
     """Share of the rows in which the numbers of the past are hidden; of recordings with entities."""
     before: ClassVar[Mapping[str, Any]] = {
-        "wanted_share": 0.0, "hidden_share": 0.0, "points": False, "pure_share": 0.25, "matrix_lr": 1e-3, "other_lr": 1e-3,
-        "open_gates": False,
+        "wanted_share": 0.0, "hidden_share": 0.0, "told_alike": False, "points": False, "pure_share": 0.25, "open_gates": False,
     }  # fmt: skip
+    told_alike: bool = True
+    """Whether in rows that paint told entities all cells weigh alike: most of them change, and would drown the other rows."""
     points: bool = True
     """Whether tokens are shown how far they are from where actions and told numbers may point (`DiTConfig.pointing`)."""
     spread: float = 0.4
@@ -86,6 +87,8 @@ class WorldRecipe(DiTRecipe):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if not 0 <= self.pure_share <= 1:
+            raise InputError(f"pure_share {self.pure_share}: expected a share, from 0 to 1")
         if self.size not in SIZES:
             raise InputError(f"size {self.size!r}: expected one of {', '.join(SIZES)}")
         if self.context < 1 or self.frames < 1:
@@ -187,7 +190,8 @@ def draw_world_batch(
     if recordings.text is not None:
         text, mask = recordings.text[0][task][rows].to(device), recordings.text[1][task][rows].to(device)
     changed = ((targets["video"] - video[:, k - 1 : -1]).abs() > MOVED).any(2, keepdim=True)
-    changed &= ~jumps.view(-1, 1, 1, 1, 1)  # where much of the picture changes, and would drown the others
+    if recipe.told_alike:
+        changed &= ~jumps.view(-1, 1, 1, 1, 1)
     level, noise = (
         draw_levels((b, t), generator, pure=recipe.pure_share),
         torch.randn(b, t, *video.shape[2:], generator=generator),
@@ -267,12 +271,14 @@ class RecordingsLesson:
     def held_out_batches(
         self, device: torch.device, share: Share = WHOLE, *, count: int = HELD_OUT_BATCHES
     ) -> list[WorldBatch]:
-        """Shares of batches of windows that training never sees: the same windows and noise whatever the run's seed and its step.
-        Every recording has as many, about `count` in all; one of a single episode has none. Their past is as it was recorded."""
+        """Shares of batches of windows that training never sees: the same windows and noise whatever the run's seed, batch and
+        step (of other windows where so many ranks cannot share HELD_OUT_ROWS). Every recording has as many, about `count` batches in
+        all; one of a single episode has none. Their past is as it was recorded."""
         batches, recipe = list[WorldBatch](), self.recipe
+        rows = recipe.batch if HELD_OUT_ROWS % share.of else HELD_OUT_ROWS
         for recordings in self.recordings:
             if recordings.num_held_back:
-                fixed = replace(recipe, seed=0, frames=min(recipe.frames, recordings.longest(held_back=True)))
+                fixed = replace(recipe, seed=0, batch=rows, frames=min(recipe.frames, recordings.longest(held_back=True)))
                 for number in range(max(1, count // len(self.recordings))):
                     batches.append(draw_world_batch(recordings, fixed, number, device, share, held_back=True))
         return batches

@@ -296,7 +296,7 @@ FIGURES = {
     "off": "distance of the {} from its place, in its own units",
     "copied_off": "distance of the {} from where it was last known",
 }
-"""What a card calls the figures of `evaluate`, without the frames after which they are taken."""
+"""What a card calls the figures of `evaluate` and of held-out windows, without the frames after which they are taken."""
 
 
 def figure_in_words(name: str) -> str:
@@ -304,8 +304,8 @@ def figure_in_words(name: str) -> str:
     stem, _, after = name.rpartition("_")
     if name in FIGURES or not after.isdigit():
         return FIGURES.get(name, name.replace("_", " "))
-    entity, off, _ = stem.partition("_copied_off" if stem.endswith("_copied_off") else "_off")
-    words = FIGURES[off[1:]].format(entity) if off else FIGURES.get(stem, stem.replace("_", " "))
+    entity = stem.removesuffix("_off").removesuffix("_copied")
+    words = FIGURES.get(stem.removeprefix(f"{entity}_"), stem.replace("_", " ")).format(entity)
     return f"{words}, after {after} frame{'s' if after != '1' else ''}"
 
 
