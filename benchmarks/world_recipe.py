@@ -6,13 +6,16 @@ stretches are stepped with their true actions: error on the pixels that changed 
 copying it, and how much less the error is than with other actions.
 
 Long memory: some blocks attend along time to frames further back than the four that are read as channels; without, the network
-knows nothing of these. What exists in OUT is used again.
+knows nothing of these. What exists in OUT and was made of the same is used again.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
+import shlex
 import sys
+from dataclasses import asdict
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -23,6 +26,7 @@ from benchmarks.command import run_benchmark
 from benchmarks.first_light import ROOT
 
 from kinema.autoencoder import load_autoencoder
+from kinema.datasets.latent_build import autoencoder_hash
 from kinema.datasets.lerobot import Dataset
 from kinema.models.dit_model import DiTModel
 from kinema.models.hub import weights_folder
@@ -32,6 +36,7 @@ from kinema.training.recorded_world import config_for
 from kinema.training.recordings import Recordings
 from kinema.training.world_lesson import RecordingsLesson, WorldRecipe, draw_world_batch
 from kinema.training.world_report import SHOWN, evaluate
+from kinema.types import parse_json
 
 VARIANTS: dict[str, dict[str, Any]] = {
     "as it is": {},
@@ -74,9 +79,11 @@ def trained(
     steps = round(flops / passes_of(lesson) / dit_flops(config.network, batch.given(batch.level)))
     trainer = DiTTrainer(recipe, config, lesson, out, steps=steps)
     weights = out / "weights.pt"
-    if not weights.exists():
+    made_of = {"recipe": asdict(recipe), "steps": steps, "data": data.fingerprint}
+    made_of = parse_json(json.dumps(made_of | {"autoencoder": autoencoder_hash(recordings.autoencoder)}))
+    if not weights.exists() or torch.load(weights, weights_only=True).get("made_of") != made_of:
         trainer.run(_show)
-        torch.save({"step": trainer.step, "weights": trainer.averaged_state()}, weights)
+        torch.save({"step": trainer.step, "weights": trainer.averaged_state(), "made_of": made_of}, weights)
     kept = torch.load(weights, weights_only=True)
     errors = lesson.held_out_figures(trainer.network_of(kept["weights"]), torch.device("cpu"))
     return DiTModel(config, trainer.network_of(kept["weights"]), recordings.autoencoder), kept["step"], errors
@@ -98,6 +105,8 @@ def main() -> int:
     parser.add_argument("--out", type=Path, default=Path("out/world-recipe"), help="where the runs are")
     parser.add_argument("--write", action="store_true", help="write docs/measurements/world-recipe.md")
     given = parser.parse_args()
+    if given.write and given.variants != list(VARIANTS):
+        parser.error("--write puts the whole table: leave out --variants")
     torch.set_num_threads(1)
     data = Dataset.open(given.data).fitted()
     autoencoder = load_autoencoder(given.autoencoder or weights_folder() / WorldRecipe().autoencoder)
@@ -124,7 +133,7 @@ def main() -> int:
         text = [
             "# What each part of the recipe for recorded worlds is worth",
             "",
-            f"`python -m benchmarks.world_recipe DATA --flops {given.flops:g} --write`, {date.today()}, {machine()}",
+            f"`python -m benchmarks.world_recipe {shlex.join(sys.argv[1:])}`, {date.today()}, {machine()}",
             "",
             f"{data.about.get('env')}, {data.total_frames:,} frames of {data.size[1]}x{data.size[0]}; {given.flops:.1e} operations"
             f" for each network; n = {given.stretches} held-out stretches. The error on held-out windows is of"

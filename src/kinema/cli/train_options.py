@@ -217,7 +217,7 @@ def _add_model(parser: argparse.ArgumentParser) -> None:
 def _add_processes(parser: argparse.ArgumentParser) -> None:
     """Batches, processes, and where figures go."""
     parser.add_argument(
-        "--batch", type=positive, help="for world and video: rows of a batch, all processes together (default: 6, 8)"
+        "--batch", type=positive, help="for world and video: rows of a batch, all processes together (default: 4, 8)"
     )
     parser.add_argument(
         "--nproc", type=positive, metavar="N", help="for world and video: train in so many processes, one a GPU"

@@ -272,8 +272,8 @@ class RecordingsLesson:
         self, device: torch.device, share: Share = WHOLE, *, count: int = HELD_OUT_BATCHES
     ) -> list[WorldBatch]:
         """Shares of batches of windows that training never sees: the same windows and noise whatever the run's seed, batch and
-        step (of other windows where so many ranks cannot share HELD_OUT_ROWS). Every recording has as many, about `count` batches in
-        all; one of a single episode has none. Their past is as it was recorded."""
+        step (of other windows where so many ranks cannot share HELD_OUT_ROWS). Every recording has as many, about `count` batches
+        in all; one of a single episode has none. Their past is as it was recorded."""
         batches, recipe = list[WorldBatch](), self.recipe
         rows = recipe.batch if HELD_OUT_ROWS % share.of else HELD_OUT_ROWS
         for recordings in self.recordings:
