@@ -57,7 +57,7 @@ WORDING = {
     " with tasks or numbers (default: XXS)",
     ("video", "size"): "of the network, XXS, XS, S, B, L or XL: 5.5, 9.3, 37.5, 142, 484 or 1423 million parameters"
     " (default: XS)",
-    ("world", "batch"): "rows of a batch, all processes together (default: 6)",
+    ("world", "batch"): "rows of a batch, all processes together (default: 4)",
     ("video", "batch"): "rows of a batch, all processes together (default: 8)",
 }
 """Help of an option for one recipe, where it differs from that for all."""

@@ -71,6 +71,8 @@ MEASURED = (
     _world("MiniGrid DoorKey 6x6", 3657, "0.17", (_LOG, "2026-11-29, MiniGrid DoorKey 6x6 by the general network")),
     _world("Breakout", 4910, "0.48", (_LOG, "2026-11-29, Breakout with entities")),
     _world("Pong without sticky actions", 5924, "0.34", (_LOG, "2026-11-30, Pong without sticky actions")),
+    _world("Pong without sticky actions", 5050, "0.35", (_LOG, "2026-11-30, Pong without sticky actions by the new recipe"), 4),
+    _world("PushT", 5713, "0.56", (_LOG, "2026-11-30, PushT by the new recipe"), 4),
     MeasuredRun(
         learned="six environments at once", steps=4131, targets=48 * 4131, kind=world_kind("XXS", 64, 64, several=True),
         reached="0.52 (Pong), 0.50 (Breakout), 0.29 (Freeway) and 0.23 (DoorKey) of copying's error after 12 frames",
