@@ -330,6 +330,19 @@ def _name_of(dataset: Dataset) -> str:
     return f"world-{os.fsencode(folder_name(dataset.folder)).decode('utf-8', 'replace')}"
 
 
+def _tracks(
+    datasets: Sequence[Dataset], autoencoder: Autoencoder, out: Path, ranks: Ranks, read: Callable[..., Recordings]
+) -> list[Recordings]:
+    """The recordings as tracks, each in a folder of the run; the first rank makes those that are missing."""
+    widest, every = max(width(dataset.about["action"]) for dataset in datasets), []
+    for number, dataset in enumerate(datasets, 1):
+        among = Among(widest, word_of(dataset)) if len(datasets) > 1 else None
+        place = out / (TRACKS if among is None else f"{TRACKS}-{number}")
+        one = partial(read, dataset, autoencoder, among=among, folder=place)
+        every.append(ranks.prepare(one, one))
+    return every
+
+
 def _train(
     learned: WeightedRecordings,
     camera: str | None,
@@ -373,17 +386,11 @@ def _train(
     )
     autoencoder_s = time.monotonic() - begun
     reading = (lambda i, n: show(f"reading episode {i} of {n}")) if show else None
-    scale = None
+    text, scale = open_text_encoder(wish.text_encoder, device), None
     if state is not None and len(learned) == 1:
         with checkpoint.fitting(out):
             scale = float(state["config"]["world"]["reward_scale"])
-    widest = max(width(dataset.about["action"]) for dataset in datasets)
-    every, text = [], open_text_encoder(wish.text_encoder, device)
-    for number, dataset in enumerate(datasets, 1):
-        among = Among(widest, word_of(dataset)) if len(learned) > 1 else None
-        place = out / (TRACKS if among is None else f"{TRACKS}-{number}")
-        read = partial(Recordings, dataset, autoencoder, reading, scale, among=among, text=text, folder=place)
-        every.append(ranks.prepare(read, read))
+    every = _tracks(datasets, autoencoder, out, ranks, partial(Recordings, show=reading, reward_scale=scale, text=text))
     configs = [config_for(data, one, wish, _name_of(data)) for data, one in zip(datasets, every, strict=True)]
     configs = [replace(config, **encoder_entries(text)) if config.network.text_dim else config for config in configs]
     left = minutes * (1 - share) if minutes is not None else None
