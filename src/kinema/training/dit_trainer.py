@@ -196,10 +196,11 @@ class DiTTrainer(TrainingLoop):
         return self.model
 
     def _muon(self) -> bool:
-        """Whether Muon is used. It makes a whole matrix orthogonal, in bfloat16."""
-        if self.sharded and self.dtype == torch.bfloat16 and self.ranks.first:
+        """Whether Muon is used, which needs whole matrices. Runs that are to be exact take AdamW, with any number of ranks."""
+        fast = self.recipe.precision == "fast"
+        if self.sharded and fast and self.ranks.first:
             log.info("weights are sharded: AdamW instead of Muon, which needs whole matrices")
-        return not self.sharded and self.dtype == torch.bfloat16
+        return fast and not self.sharded
 
     def network(self, given: DiTInput) -> dict[str, Tensor]:
         """The network in the fastest dtype of the device, float32 weights, float32 estimates."""

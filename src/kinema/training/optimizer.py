@@ -1,7 +1,8 @@
 """Muon for the matrices inside blocks, AdamW for everything else; an average of the weights for use.
 
 Muon (Jordan et al. 2024) from torch.optim, with the update's size matched to AdamW's (Liu et al. 2025) so that both use
-learning rates of one scale. It orthogonalizes in bfloat16, so a processor without instructions for that takes AdamW for all.
+learning rates of one scale. torch's makes matrices orthogonal in bfloat16; a processor without instructions for that does it in
+float32 (`Float32Muon`).
 """
 
 from __future__ import annotations
@@ -67,17 +68,50 @@ class Rates(Protocol):
     def ema(self) -> float: ...
 
 
+class Float32Muon(torch.optim.Muon):
+    """Muon with the same settings and state that makes matrices orthogonal in float32. Updates are matched to AdamW's in size."""
+
+    @torch.no_grad()
+    def step(self, closure: None = None) -> None:  # type: ignore[override]
+        """Apply the gradients, once."""
+        for group in self.param_groups:
+            rate, keep = group["lr"], group["momentum"]
+            for weight in group["params"]:
+                if weight.grad is None:
+                    continue
+                state = self.state[weight]
+                if "momentum_buffer" not in state:
+                    state["momentum_buffer"] = torch.zeros_like(weight)
+                mean = state["momentum_buffer"].lerp_(weight.grad, 1 - keep)
+                made = orthogonal(weight.grad.lerp(mean, keep), group["ns_coefficients"], group["ns_steps"], group["eps"])
+                size = 0.2 * max(weight.shape) ** 0.5
+                weight.mul_(1 - rate * group["weight_decay"]).sub_(made, alpha=rate * size)
+
+
+def orthogonal(matrix: Tensor, coefficients: tuple[float, float, float], rounds: int, least: float) -> Tensor:
+    """A matrix [M, N] with singular values near 1 and the singular vectors of this one, by Newton-Schulz iteration: each round puts
+    an odd polynomial with these coefficients in the place of the singular values. least: of the norm that is divided by."""
+    a, b, c = coefficients
+    tall = len(matrix) > matrix.shape[1]
+    x: Tensor = matrix.mT if tall else matrix
+    x = x / x.norm().clamp_min(least)
+    for _ in range(rounds):
+        square = x @ x.mT
+        x = a * x + torch.addmm(square, square, square, beta=b, alpha=c) @ x
+    return x.mT if tall else x
+
+
 class Optimizer:
     """Two optimizers, one learning-rate factor, gradient clipping and an exponential moving average of the weights."""
 
     def __init__(
         self, model: nn.Module, recipe: Rates, *, average: WeightAverage[Any] | None = None, muon: bool = True
     ) -> None:
-        """average: of the model's weights; None: a new one. muon: whether it may be used."""
+        """average: of the model's weights; None: a new one. muon: whether it is used, else AdamW for all."""
         self.model, self.clip = model, recipe.clip
         learning = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
         inside = {id(p) for name, p in learning if name.startswith("blocks.") and p.ndim == 2}
-        if not muon or fast_dtype(next(model.parameters()).device) != torch.bfloat16:
+        if not muon:
             inside = set()
         matrices = [p for _, p in learning if id(p) in inside]
         others = [p for _, p in learning if id(p) not in inside]
@@ -85,8 +119,9 @@ class Optimizer:
         adam = torch.optim.AdamW(others, lr=recipe.other_lr, betas=(0.9, 0.99), weight_decay=decay, fused=True)
         self.parts: list[tuple[torch.optim.Optimizer, float]] = [(adam, recipe.other_lr)]
         if matrices:
-            orthogonal = torch.optim.Muon(matrices, lr=recipe.matrix_lr, weight_decay=decay, adjust_lr_fn="match_rms_adamw")
-            self.parts.append((orthogonal, recipe.matrix_lr))
+            kind = torch.optim.Muon if fast_dtype(matrices[0].device) == torch.bfloat16 else Float32Muon
+            of_matrices = kind(matrices, lr=recipe.matrix_lr, weight_decay=decay, adjust_lr_fn="match_rms_adamw")
+            self.parts.append((of_matrices, recipe.matrix_lr))
         self.average = WeightAverage(model, recipe.ema) if average is None else average
 
     def step(self, factor: float) -> None:
