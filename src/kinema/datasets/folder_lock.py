@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from kinema.errors import InputError, OutputError
@@ -32,15 +32,21 @@ if hasattr(os, "register_at_fork"):
 
 @contextmanager
 def locked(folder: Path, writer: str = "run", option: str = "--out") -> Iterator[None]:
-    """Make a folder and hold its lock. The kernel releases the lock when the process ends, however it ends.
+    """Make a folder and hold its lock. The kernel releases the lock when the process ends, however it ends. Nothing is left of
+    a folder that was made for this where what is done within is refused before it has written anything.
 
     writer: what writes to it ("run", "recording"); option: of the command that names another folder.
     OutputError: the folder cannot be made or written to. InputError: another writer holds the lock.
     """
+    made = not _exists(folder)
     handle = _open(folder, option)
     try:
         if fcntl is not None:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            while not os.fstat(handle).st_nlink:  # one that was refused removed it after we opened it
+                os.close(handle)
+                handle = _open(folder, option)
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         os.close(handle)
         raise InputError(f"another {writer} is writing to {folder}; wait until it ends, or name another {option}") from None
@@ -50,10 +56,24 @@ def locked(folder: Path, writer: str = "run", option: str = "--out") -> Iterator
     _held.add(handle)
     try:
         yield
+    except InputError:
+        if made and fcntl is not None and [one.name for one in folder.iterdir()] == [LOCK]:
+            (folder / LOCK).unlink()
+            with suppress(OSError):  # another one may be in it by now
+                folder.rmdir()
+        raise
     finally:
         if handle in _held:
             _held.remove(handle)
             os.close(handle)
+
+
+def _exists(folder: Path) -> bool:
+    """False also of a name that can be none, which `_open` refuses."""
+    try:
+        return folder.exists()
+    except OSError:
+        return False
 
 
 def _open(folder: Path, option: str) -> int:
