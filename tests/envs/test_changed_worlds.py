@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,14 +17,18 @@ from kinema.datasets.lerobot import Dataset
 from kinema.datasets.recorder import record
 from kinema.envs.recorded import RecordedWorld
 from kinema.errors import InputError
-from kinema.inference.dit_rollout import WANTED, read_numbers, wanted_width
+from kinema.inference.dit_rollout import WANTED, predict_frame, read_numbers, wanted_width
+from kinema.inference.frame_state import FrameState
+from kinema.models.dit import DiT
+from kinema.models.dit_model import DiTModel
 from kinema.models.hub import read_config, weights_folder
 from kinema.simulation.entity_numbers import change_from_text
+from kinema.training import world_report
 from kinema.training.checkpoint import KEYS, save_checkpoint
 from kinema.training.dit_trainer import recipe_of_run
 from kinema.training.recorded_world import config_for, train_world
 from kinema.training.recordings import Recordings
-from kinema.training.world_lesson import WorldBatch, WorldRecipe, draw_world_batch, world_losses
+from kinema.training.world_lesson import RecordingsLesson, WorldBatch, WorldRecipe, draw_world_batch, world_losses
 
 BALL = {"ball": {"x": 3.0, "y": 1.25}, "the paddle": {"x": 2.0}, "game": {"score": 2.0}}
 
@@ -44,7 +49,7 @@ def world(recorded: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def batch(recorded: Path) -> WorldBatch:
     """One in which some rows are told what is asked for, and of some others the numbers are hidden."""
     recordings = Recordings(Dataset.open(recorded), load_autoencoder(weights_folder() / "codec-8x8"), None)
-    recipe = replace(RECIPE, batch=12, wanted_share=0.4, hidden_share=0.3)
+    recipe = replace(RECIPE, batch=12, wanted_share=0.4, hidden_share=0.3, numbers_share=0.0)
     return draw_world_batch(recordings, recipe, 0, torch.device("cpu"))
 
 
@@ -79,6 +84,7 @@ def test_tokens_are_shown_where_a_few_numbers_with_edges_and_told_places_point(
     assert read_config(world).network.pointing.keys() == {WANTED}, "the cart's actions are two buttons"
     ((column, least, most),) = read_config(world).network.pointing[WANTED]
     assert column == 0 and -5 <= least < 0 < most <= 5, "the cart's x, and not the pole's angle"
+    assert read_config(world).network.pointing_if == {WANTED: wanted_width(2) - 2}, "where it is told that they are given"
     assert (least, most) == (round(least, 2), round(most, 2)), "the same on every machine"
     record("Pendulum-v1", tmp_path / "pendulum", episodes_wanted=2, most=8, size=(32, 32))
     data = Dataset.open(tmp_path / "pendulum")
@@ -104,6 +110,109 @@ def test_what_happens_is_not_learned_from_frames_that_do_not_follow(batch: World
     assert torch.equal(world_losses(lambda given: answers, batch)["reward"], true["reward"])
     answers["reward"][~jumps] += 1
     assert world_losses(lambda given: answers, batch)["reward"] == pytest.approx(1.0)
+
+
+def test_frames_that_follow_are_painted_with_their_entities_given_too(recorded: Path) -> None:
+    """As a rollout does: it predicts the numbers, then the picture with them given."""
+    recordings = Recordings(Dataset.open(recorded), load_autoencoder(weights_folder() / "codec-8x8"), None)
+    recipe = replace(RECIPE, batch=12, wanted_share=0.2, hidden_share=0.3, numbers_share=0.6)
+    batch = draw_world_batch(recordings, recipe, 0, torch.device("cpu"))
+    assert batch.wanted is not None
+    told, follows = batch.wanted[..., -2] > 0, batch.tracks["action"].flatten(1).any(1)
+    assert told[~follows].all() and 0.3 < told[follows].float().mean() < 0.9
+    assert torch.equal(batch.wanted[told][:, :2], batch.targets["sensors"][told][:, 4:])
+    assert torch.equal(batch.targets["video"][follows], batch.tracks["video"][follows, batch.before :])
+    answers = batch.targets | {"video": batch.clean()}
+    wrong = answers | {"sensors": answers["sensors"] + told[..., None]}
+    assert float(world_losses(lambda given: wrong, batch)["sensors"]) == 0, "numbers that are given teach nothing"
+    wrong = answers | {"sensors": answers["sensors"] + ~told[..., None]}
+    assert float(world_losses(lambda given: wrong, batch)["sensors"]) > 0
+    still = draw_world_batch(recordings, recipe, 0, torch.device("cpu"), held_back=True)
+    assert still.wanted is not None and not still.wanted.any()
+    with pytest.raises(InputError, match=r"numbers_share 1: expected a share from 0 to below 1"):
+        replace(recipe, numbers_share=1)
+
+
+def test_errors_of_numbers_count_in_what_they_usually_change_by(recorded: Path) -> None:
+    recordings = Recordings(Dataset.open(recorded), load_autoencoder(weights_folder() / "codec-8x8"), None)
+    every = [one["sensors"] for one in recordings.episodes]
+    square = torch.cat([one.diff(dim=0) for one in every]).square().mean(0)
+    torch.testing.assert_close(recordings.changes, square.sqrt().clamp_min(0.05))
+    recipe = replace(RECIPE, batch=12, wanted_share=0.0, numbers_share=0.0)
+    batch = draw_world_batch(recordings, recipe, 0, torch.device("cpu"))
+    torch.testing.assert_close(batch.number_weight, (recordings.changes**-2).expand(12, RECIPE.frames, -1))
+    plain = draw_world_batch(recordings, replace(recipe, relative=False), 0, torch.device("cpu"))
+    assert plain.number_weight.unique().tolist() == [1.0]
+
+
+@pytest.mark.parametrize("better", [True, False])
+def test_a_world_predicts_numbers_first_where_that_is_better(
+    world: Path, recorded: Path, monkeypatch: pytest.MonkeyPatch, better: bool
+) -> None:
+    model, roll = lively(world), world_report.roll
+    model.config = replace(model.config, numbers_first=True)
+    recordings = Recordings(Dataset.open(recorded), model.autoencoder, None)
+
+    def right_in_one_order(one: DiTModel, tracks: dict[str, torch.Tensor], known: int, *rest: Any) -> list[FrameState]:
+        states = roll(one, tracks, known, *rest)
+        latents = tracks["video"][:, -1] + (0 if one.config.numbers_first == better else 0.3)
+        return [*states[:-1], replace(states[-1], tracks=states[-1].tracks | {"video": latents})]
+
+    monkeypatch.setattr(world_report, "roll", right_in_one_order)
+    chosen, errors = world_report.in_better_order(model, recordings)
+    assert chosen.config.numbers_first is better and chosen.network is model.network
+    assert (errors["seen_first"] < errors["seen_together"]) is better and min(errors.values()) < 0.01
+    for one in (replace(model.config, numbers_first=False), model.config):
+        model.config = one
+        monkeypatch.setattr(world_report, "TRIED_AHEAD", 10_000 if one.numbers_first else 12)
+        assert world_report.in_better_order(model, recordings) == (model, {})
+
+
+def test_a_rule_that_is_linear_is_known_before_training(recorded: Path) -> None:
+    """CartPole's places follow from its speeds; of the other numbers, angles and speeds, nearly all is linear."""
+    recordings = Recordings(Dataset.open(recorded), load_autoencoder(weights_folder() / "codec-8x8"), None)
+    lesson, config = RecordingsLesson(recordings, RECIPE), config_for(Dataset.open(recorded), recordings, RECIPE, "x")
+    assert config.network.relative == {"sensors": [round(x, 4) for x in recordings.changes.tolist()]}
+    network = DiT(config.network)
+    lesson.begin(network)
+    for parameter in network.heads.parameters():
+        torch.nn.init.zeros_(parameter)
+    batch = draw_world_batch(recordings, replace(RECIPE, numbers_share=0.0), 0, torch.device("cpu"), held_back=True)
+    last = batch.tracks["sensors"][:, batch.before - 1 : -1]
+    made, changes = network(batch.given(batch.level))["sensors"], torch.tensor(config.network.relative["sensors"])
+    missed, still = (((x - batch.targets["sensors"]) / changes).square().mean() for x in (made, last))
+    assert missed < 0.02 * still
+    short = RecordingsLesson(recordings, replace(RECIPE, context=10_000))
+    network = DiT(replace(config.network, context=10_000, known={"action": 20_000, "sensors": 60_000}, pointing={}))
+    short.begin(network)
+    assert not any(x.any() for x in network.lines.parameters()), "no episode is that long"
+
+
+def test_a_rollout_paints_a_frame_with_the_numbers_it_predicted(world: Path) -> None:
+    model = lively(world)
+    model.config = replace(model.config, numbers_first=True)
+    assert model.config.first_columns == [4, 5]
+    state = FrameState(
+        time_s=0.0,
+        tracks={
+            "video": torch.randn(1, model.config.network.channels, 4, 6),
+            "action": torch.zeros(1, 2),
+            "sensors": torch.zeros(1, 6),
+        },
+    )
+    made = predict_frame(model, [state], fps=model.config.fps, seeds=[1])
+    model.config = replace(model.config, numbers_first=False)
+    plain = predict_frame(model, [state], fps=model.config.fps, seeds=[1])
+    for name in ("sensors", "reward", "terminated"):
+        assert torch.equal(made.tracks[name], plain.tracks[name]), "what happens is known before it is painted"
+    assert not torch.equal(made.tracks["video"], plain.tracks["video"])
+    assert made.kv is not None and plain.kv is not None and not torch.equal(made.kv[0][0], plain.kv[0][0])
+    given: list[torch.Tensor] = []
+    model.network.register_forward_pre_hook(lambda _, args: given.append(args[0].vectors[WANTED][:, 0]))
+    model.config = replace(model.config, numbers_first=True)
+    predict_frame(model, [state], fps=model.config.fps, seeds=[1])
+    nothing, told = given
+    assert not nothing.any() and torch.equal(told[:, :2], made.tracks["sensors"][:, 4:])
 
 
 def test_a_change_holds_and_the_world_goes_on_from_it(world: Path, tmp_path: Path) -> None:
@@ -183,14 +292,8 @@ def test_a_run_from_before_goes_on_as_it_was(tmp_path: Path) -> None:
     recipe = {name: value for name, value in vars(RECIPE).items() if name not in WorldRecipe.before}
     save_checkpoint(tmp_path, dict.fromkeys(KEYS, 0) | {"recipe": recipe})
     again, now = recipe_of_run(WorldRecipe, tmp_path), WorldRecipe()
-    assert (again.wanted_share, again.points, again.pure_share, again.open_gates, again.told_alike) == (
-        0,
-        False,
-        0.25,
-        False,
-        False,
-    )
-    assert now.wanted_share > 0 and now.points and now.pure_share == 0.5 and now.open_gates and now.told_alike
+    assert all(getattr(again, name) == value for name, value in WorldRecipe.before.items())
+    assert not any(getattr(now, name) == value for name, value in WorldRecipe.before.items())
 
 
 def test_changes_in_words() -> None:

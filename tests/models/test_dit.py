@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
@@ -135,25 +135,75 @@ def test_a_number_that_points_one_patch_on_says_of_each_patch_what_it_said_of_th
     torch.manual_seed(0)
     pointing = Pointing(torch.tensor([[-1.0, 1.0], [10.0, 30.0]]), 16)
     numbers = torch.tensor([[-0.4, 17.0]])
-    at, right, both = (pointing(numbers + torch.tensor([step]), 8, 8) for step in ([0.0, 0.0], [0.25, 2.5], [-0.25, -2.5]))
+    at, right, both = (
+        pointing(numbers + torch.tensor([step]), torch.ones(1, 2), 8, 8) for step in ([0.0, 0.0], [0.25, 2.5], [-0.25, -2.5])
+    )
     assert at.shape == (1, 16, 8, 8)
     torch.testing.assert_close(right[..., 1:, 1:], at[..., :-1, :-1])
     torch.testing.assert_close(both[..., :-1, :-1], at[..., 1:, 1:])
     assert not torch.allclose(right, at)
 
 
+def test_to_begin_with_a_feature_of_what_points_is_of_one_pair() -> None:
+    pointing = Pointing(torch.tensor([[0.0, 1.0]] * 4), 16)
+    numbers, known = torch.tensor([[0.3, 0.6, 0.2, 0.8]]), torch.ones(1, 4)
+    before = pointing(numbers, known, 8, 8)
+    changed = [(pointing(numbers + step, known, 8, 8) - before).abs() > 1e-6 for step in 0.1 * torch.eye(4)]
+    for which, moved in enumerate(changed):
+        assert [bool(part.any()) for part in moved[0].split(8)] == [which < 2, which >= 2]
+    only_x, only_y = (pointing(numbers + 0.1 * torch.eye(4)[i], known, 8, 8) - before for i in (0, 1))
+    assert only_x[0, 0].std(1).mean() > 0.01 and not torch.allclose(only_x, only_y)
+
+
 def test_what_points_comes_back_from_json_and_changes_pictures_and_nothing_else_is_taken() -> None:
     name = next(iter(CONFIG.known))
     config = replace(CONFIG, pointing={name: [(0, -1.0, 1.0)]})
-    assert DiTConfig.from_dict(json.loads(json.dumps(config.to_dict()))) == config
+    assert DiTConfig.from_dict(json.loads(json.dumps(asdict(config)))) == config
     net, x = network(config), given(config)
     assert net.pointing is not None
     torch.nn.init.zeros_(net.condition[0].weight[:, -sum(CONFIG.known.values()) :])  # what is left is the way by places
     moved = {key: value + (key == name) for key, value in x.vectors.items()}
     assert not torch.allclose(net(x)["video"], net(replace(x, vectors=moved))["video"])
+    gated = network(replace(config, pointing_if={name: 2}))
+    torch.nn.init.zeros_(gated.condition[0].weight[:, -sum(CONFIG.known.values()) :])
+    for known in (0.0, 1.0):
+        at, beside = (
+            torch.cat([one[name][..., :2], torch.full_like(one[name][..., 2:], known)], -1) for one in (x.vectors, moved)
+        )
+        same = torch.equal(*(gated(replace(x, vectors={name: one}))["video"] for one in (at, beside)))
+        assert same is (known == 0), "what is not known points nowhere"
+    with pytest.raises(ModelError, match="expected columns of numbers that are given"):
+        replace(config, pointing_if={name: 3})
     for wrong in ({"nothing": [(0, 0.0, 1.0)]}, {name: [(99, 0.0, 1.0)]}, {name: [(0, 1.0, 1.0)]}):
         with pytest.raises(ModelError, match="expected columns of numbers that are given"):
             replace(CONFIG, pointing=wrong)
+
+
+def test_relative_numbers_are_the_last_ones_and_what_the_network_and_a_line_change_of_them() -> None:
+    sizes = {"known": {"action": 3, "height": 4}, "predicted": {"reward": 1, "height": 2}}
+    plain, relative = network(replace(CONFIG, **sizes)), network(replace(CONFIG, **sizes, relative={"height": [0.5, 2.0]}))
+    assert DiTConfig.from_dict(json.loads(json.dumps(asdict(relative.config)))) == relative.config
+    x = given(plain.config)
+    read = relative.numbers(x.vectors)
+    moved = (x.vectors["height"][..., 2:] - x.vectors["height"][..., :2]) / torch.tensor([0.5, 2.0])
+    torch.testing.assert_close(read, torch.cat([x.vectors["action"], x.vectors["height"][..., 2:], moved], -1))
+    assert torch.equal(plain.numbers(x.vectors)[..., 3:], x.vectors["height"])
+    weight, bias = relative.lines["height"].parameters()
+    assert weight.shape == (2, 7) and not weight.any() and not bias.any() and not weight.requires_grad
+    for parameter in relative.heads.parameters():
+        torch.nn.init.zeros_(parameter)
+    assert torch.equal(relative(x)["height"], x.vectors["height"][..., 2:]), "nothing is known of changes"
+    weight[1, 1], bias[0] = 3.0, 0.25
+    changed = relative(x)["height"] - x.vectors["height"][..., 2:]
+    torch.testing.assert_close(changed[..., 0], torch.full(changed.shape[:2], 0.125))
+    torch.testing.assert_close(changed[..., 1], 2 * 3 * x.vectors["action"][..., 1])
+    relative.heads["height"].bias.data += 1
+    torch.testing.assert_close(
+        relative(x)["height"] - x.vectors["height"][..., 2:] - changed, torch.tensor([0.5, 2.0]).expand_as(changed)
+    )
+    for wrong in ({"reward": [1.0]}, {"action": [1.0]}, {"height": [1.0]}, {"height": [1.0, 0.0]}, {"height": []}):
+        with pytest.raises(ModelError, match="expected usual changes of given and predicted numbers"):
+            replace(plain.config, relative=wrong)
 
 
 def test_network_objective_and_sampler_are_read_in_one_sitting() -> None:
@@ -225,13 +275,13 @@ def test_sizes_have_the_parameters_that_their_names_promise() -> None:
 
 
 def test_a_config_is_stored_and_bad_ones_are_named() -> None:
-    assert DiTConfig.from_dict(CONFIG.to_dict()) == CONFIG
+    assert DiTConfig.from_dict(asdict(CONFIG)) == CONFIG
     for entries, message in (
         ({"width": 30}, "multiple of 4 per head"), ({"depth": 0}, "at least 1"), ({"slots": 0}, "both or neither"),
         ({"nonsense": 1}, "does not fit this version"), ({"full": "yes"}, "full 'yes': expected true or false"),
     ):  # fmt: skip
         with pytest.raises(ModelError, match=message):
-            DiTConfig.from_dict({**CONFIG.to_dict(), **entries})
+            DiTConfig.from_dict({**asdict(CONFIG), **entries})
 
 
 def test_places_are_those_of_a_picture_whatever_its_patches() -> None:

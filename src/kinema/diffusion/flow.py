@@ -72,15 +72,13 @@ def squared_error(estimate: Tensor, clean: Tensor, weight: Tensor | None = None)
 
 
 def mean_one(weight: Tensor) -> Tensor:
-    """Weights of a whole batch scaled so that their mean is 1. Parts of the batch take theirs from the result, so that the mean of
-    the parts' errors is the batch's error."""
+    """Weights of a whole batch scaled so that their mean is 1; its parts take theirs from the result, so that errors add up."""
     return weight / weight.mean()
 
 
 def sampling_levels(steps: int, *, shift: float = 3.0) -> list[float]:
     """Levels at the steps + 1 ends of the sampler's steps, 1 to 0."""
-    at = [1 - i / steps for i in range(steps + 1)]
-    return [shift * t / (1 + (shift - 1) * t) for t in at]
+    return [float(shift_levels(1 - i / steps, shift)) for i in range(steps + 1)]
 
 
 def sample(
@@ -106,8 +104,3 @@ def sample(
         if progress is not None:
             progress(step + 1, len(levels) - 1)
     return x
-
-
-def with_guidance(yes: Tensor, no: Tensor, scale: float) -> Tensor:
-    """Classifier-free guidance (Ho & Salimans 2021): away from the estimate without text."""
-    return no + scale * (yes - no)

@@ -82,6 +82,8 @@ class FrameInput:
     text: Tensor | None = None
     """[B, L, text_dim], with `text_mask` [B, L]."""
     text_mask: Tensor | None = None
+    first: Sequence[int] = ()
+    """Columns of "sensors" that are predicted in a pass of their own; the frame is painted with them given."""
 
 
 def denoise_frame(
@@ -92,9 +94,10 @@ def denoise_frame(
     cache: earlier frames; it is left as it is. spread: `DiTModelConfig.spread`. steps: of the sampler.
 
     Returns the estimates by name, "video" [B, C, h, w] and each of `predicted` [B, D] in float32, and the frame's own keys and
-    values of every block with time attention: those of the first pass, from noise.
+    values of every block with time attention: those of the first pass from noise that makes the picture.
     """
     passes: list[tuple[FrameCache, dict[str, Tensor]]] = []
+    known = given.known
     dtype = network.frame_token.dtype
     context = given.context[:, None].to(dtype)
 
@@ -105,7 +108,7 @@ def denoise_frame(
             level=level,
             time_s=given.time_s,
             context=context,
-            vectors={name: x[:, None] for name, x in given.known.items()},
+            vectors={name: x[:, None] for name, x in known.items()},
             text=given.text,
             text_mask=given.text_mask,
         )
@@ -113,11 +116,15 @@ def denoise_frame(
         return passes[-1][1]["video"].float()
 
     levels = [1 - i / steps for i in range(steps + 1)]
-    noise = given.noise[:, None]
+    noise, painted = given.noise[:, None], 0
+    if given.first:
+        estimate(noise, torch.ones_like(given.time_s))
+        numbers = passes[0][1]["sensors"][:, 0, list(given.first)].float()
+        yes = torch.ones_like(numbers[:, 0])
+        known, painted = known | {WANTED: wanted_numbers(numbers, yes, 0 * yes)}, 1
     made = sample(estimate, noise, torch.ones_like(given.time_s), torch.zeros_like(noise), levels)
-    own, first = passes[0]
-    tracks = {name: x[:, 0].float() for name, x in first.items() if name != "video"}
-    return {**tracks, "video": given.context[:, -1] + spread * made[:, 0]}, own.new
+    tracks = {name: x[:, 0].float() for name, x in passes[0][1].items() if name != "video"}
+    return {**tracks, "video": given.context[:, -1] + spread * made[:, 0]}, passes[painted][0].new
 
 
 def _noise_like(video: Tensor, seeds: Sequence[int] | torch.Generator) -> Tensor:
@@ -166,6 +173,7 @@ def predict_frame(
     video, known = _before(model, states)
     last, earlier = states[-1], _remembered(states, window or model.config.frames)
     given = _input(video, known, last.time_s + 1 / fps, seeds, text)
+    given = replace(given, first=model.config.first_columns)
     tracks, pairs = denoise_frame(model.network, given, earlier, spread=model.config.spread, steps=steps)
     tracks["action"] = torch.zeros_like(last.tracks["action"])
     return FrameState(time_s=last.time_s + 1 / fps, tracks=tracks, kv=tuple(pairs))

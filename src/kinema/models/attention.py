@@ -58,10 +58,3 @@ def attend(q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None = None) -> Tenso
     if bias is not None:
         scores = scores + bias
     return scores.softmax(-1).to(v.dtype) @ v
-
-
-def fourier(position: Tensor, *, longest: float = 40.0, count: int = 6) -> Tensor:
-    """Sines and cosines of coordinates [..., n] at octave wavelengths from `longest` units down: [..., n * 2 * count]."""
-    octave = 2.0 ** torch.arange(count, device=position.device, dtype=torch.float32)
-    angle = (position.float()[..., None] * (2 * math.pi / longest) * octave).flatten(-2)
-    return torch.cat([angle.sin(), angle.cos()], -1)

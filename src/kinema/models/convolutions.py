@@ -11,12 +11,13 @@ Axes: N frames, C latent channels, H x W latents, h x w cells, M map features, D
 
 from __future__ import annotations
 
+import math
+
 import torch
 import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
 
-from kinema.models.attention import fourier
 from kinema.models.block import Linear
 from kinema.models.config import DenoiserConfig
 
@@ -41,6 +42,13 @@ class Conv(nn.Conv2d):
     def forward(self, x: Tensor) -> Tensor:
         bias = None if self.bias is None else self.bias.to(x.dtype)
         return F.conv2d(x, self.weight.to(x.dtype), bias, padding=self.padding)
+
+
+def fourier(position: Tensor, *, longest: float = 40.0, count: int = 6) -> Tensor:
+    """Sines and cosines of coordinates [..., n] at octave wavelengths from `longest` units down: [..., n * 2 * count]."""
+    octave = 2.0 ** torch.arange(count, device=position.device, dtype=torch.float32)
+    angle = (position.float()[..., None] * (2 * math.pi / longest) * octave).flatten(-2)
+    return torch.cat([angle.sin(), angle.cos()], -1)
 
 
 def place_features(centers: Tensor, cell_units: float) -> Tensor:

@@ -32,10 +32,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from kinema.canvas.canvas import Canvas, TextCondition
-from kinema.models.attention import fourier, rms_norm, rotary, rotary_2d
+from kinema.models.attention import rms_norm, rotary, rotary_2d
 from kinema.models.block import MLP, Block, KVCache, Linear
 from kinema.models.config import DenoiserConfig
-from kinema.models.convolutions import MAP, Conv, ConvHead, ConvStem, place_features
+from kinema.models.convolutions import MAP, Conv, ConvHead, ConvStem, fourier, place_features
 from kinema.models.objects.contacts import ContactModule
 from kinema.models.objects.detection import detection_dim
 from kinema.models.objects.motion_prior import GaussianPrior, MotionPrior, moving_share, output_for

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 import torch
@@ -79,6 +79,11 @@ class DiTConfig:
     positions alone do not tell."""
     pointing: dict[str, list[Point]] = field(default_factory=dict)
     """Which of the given numbers may say where something is, by name."""
+    pointing_if: dict[str, int] = field(default_factory=dict)
+    """The column, by name, that is 1 where those numbers are known and 0 where they are not, and point nowhere."""
+    relative: dict[str, list[float]] = field(default_factory=dict)
+    """How much given numbers that are predicted usually change from frame to frame, by name. They are read as the last ones and the
+    changes before, and predicted as changes, a part that is linear in all given numbers beside the rest."""
     step_sizes: bool = False
     """Whether it reads the size of the sampler's step beside the level (`kinema.diffusion.shortcut`)."""
 
@@ -95,18 +100,19 @@ class DiTConfig:
         object.__setattr__(self, "pointing", as_tuples)  # JSON has lists
         for name, at in self.pointing.items():
             columns = range(self.known.get(name, 0))
-            if not all(column in columns and -math.inf < least < most < math.inf for column, least, most in at):
+            gated = self.pointing_if.get(name, 0) in columns
+            if not gated or not all(column in columns and -math.inf < least < most < math.inf for column, least, most in at):
                 raise ModelError(f"pointing {name} {at}: expected columns of numbers that are given, and rising edges")
+        for name, changes in self.relative.items():
+            count, given = len(changes), self.known.get(name, 0)
+            if not given or not count or given % count or count != self.predicted.get(name) or not min(changes) > 0:
+                raise ModelError(f"relative {name} {changes}: expected usual changes of given and predicted numbers")
         if bool(self.slots) != bool(self.slot_dim):
             raise ModelError(f"{self.slots} slots of {self.slot_dim} numbers: expected both or neither")
 
-    def to_dict(self) -> dict[str, Any]:
-        """The entries as config.json holds them."""
-        return asdict(self)
-
     @staticmethod
     def from_dict(data: Any) -> DiTConfig:
-        """The inverse of `to_dict`. ModelError: an entry is missing, unknown, or not as expected."""
+        """Of its entries as config.json holds them. ModelError: an entry is missing, unknown, or not as expected."""
         if not isinstance(data, dict):
             raise ModelError(f"network {data!r}: expected an object")
         try:
@@ -292,26 +298,33 @@ def patch_places(rows: int, columns: int, like: Tensor) -> Tensor:
 
 class Pointing(nn.Module):
     """How far patches are, along both axes, from the places that numbers may stand for, which rise to the right and down: a token
-    cannot easily find that out of numbers that are the same for all. Those that are not given are zeros, and point somewhere too.
-    """
+    cannot easily find that out of numbers that are the same for all."""
 
     def __init__(self, edges: Tensor, width: int) -> None:
-        """edges: [D, 2], what each number is at either edge of the picture, to begin with."""
+        """edges: [D, 2], about what each number is at either edge of the picture."""
         super().__init__()
-        span, numbers = edges[:, 1] - edges[:, 0], len(edges)
-        self.scale, self.shift = nn.Parameter(1 / span), nn.Parameter(-edges[:, 0] / span)
-        self.rows, self.columns = (nn.Linear(2 * PLACE_WAVES * numbers, width) for _ in range(2))
+        number, waves, (least, most) = torch.arange(len(edges)), 2 * PLACE_WAVES, edges.unbind(1)
+        self.register_buffer("scale", 1 / (most - least))
+        self.register_buffer("shift", -least / (most - least))
+        self.mend = nn.Parameter(torch.zeros(2, len(edges)))
+        self.rows, self.columns = (nn.Linear(waves * len(edges), width) for _ in range(2))
+        pair = (
+            torch.arange(width)[:, None] * -(-len(edges) // 2) // width
+        )  # to begin with, a feature is of one pair, x and y
+        for layer, axis in ((self.columns, 0), (self.rows, 1)):
+            reads = (pair == number // 2) & (number % 2 == axis)
+            layer.weight.data *= reads.repeat_interleave(waves, 1) * math.sqrt(len(edges))
 
-    def forward(self, numbers: Tensor, rows: int, columns: int) -> Tensor:
-        """[B, W, rows, columns] of numbers [B, D]."""
-        at = numbers.float() * self.scale.float() + self.shift.float()
-        waves = torch.arange(1, PLACE_WAVES + 1, device=at.device) * math.pi
-        along = []
+    def forward(self, numbers: Tensor, known: Tensor, rows: int, columns: int) -> Tensor:
+        """[B, W, rows, columns] of numbers [B, D], which point nowhere where known [B, D] is 0."""
+        stretch, shift = 0.1 * self.mend.float()  # learned slowly: where all things point to must not tremble
+        at = numbers.float() * self.get_buffer("scale") * (1 + stretch) + self.get_buffer("shift") + shift
+        waves, along = torch.arange(1, PLACE_WAVES + 1, device=at.device) * math.pi, []
         for count, layer in ((rows, self.rows), (columns, self.columns)):
-            places = (torch.arange(count, device=at.device) + 0.5) / count
-            angle = ((places[:, None] - at[:, None])[..., None] * waves).flatten(2)
-            along.append(layer(torch.cat([angle.sin(), angle.cos()], -1).to(layer.weight.dtype)).mT)
-        made: Tensor = along[0][..., None] + along[1][:, :, None]
+            angle = ((torch.arange(count, device=at.device)[:, None] + 0.5) / count - at[:, None])[..., None] * waves
+            turned = torch.cat([angle.sin(), angle.cos()], -1) * known[:, None, :, None]
+            along.append(layer(turned.flatten(2).to(layer.weight.dtype)).mT)
+        made: Tensor = (1 + along[0][..., None]) * (1 + along[1][:, :, None]) - 1
         return made
 
 
@@ -333,16 +346,16 @@ class DiT(nn.Module):
             nn.Linear(LEVEL_FEATURES + known, width), nn.SiLU(), nn.Linear(width, width), nn.SiLU()
         )
         self.modulation = nn.Linear(width, 9 * width)
-        nn.init.zeros_(self.modulation.weight)
-        nn.init.zeros_(self.modulation.bias)
         every = config.time_every
         self.blocks = nn.ModuleList(DiTBlock(config, bool(every) and i % every == every - 1) for i in range(config.depth))
         self.video_out = nn.Conv2d(width, config.channels * p * p, 3, padding=1)
         self.slot_out = nn.Linear(width, config.slot_dim) if config.slots else None
         self.heads = nn.ModuleDict({name: nn.Linear(width, numbers) for name, numbers in config.predicted.items()})
+        self.lines = nn.ModuleDict({name: nn.Linear(known, len(changes)) for name, changes in config.relative.items()})
         self.step_in = nn.Linear(LEVEL_FEATURES, width, bias=False) if config.step_sizes else None
-        if self.step_in is not None:
-            nn.init.zeros_(self.step_in.weight)
+        self.lines.requires_grad_(False)
+        for weight in nn.ModuleList([self.modulation, self.lines, self.step_in or nn.Identity()]).parameters():
+            nn.init.zeros_(weight)
 
     def open_gates(self) -> None:
         """Before training: blocks add what they make from the beginning, instead of nothing at first."""
@@ -367,8 +380,12 @@ class DiT(nn.Module):
         if self.place_in is not None:
             patches = patches + self.place_in(patch_places(rows, columns, patches)).permute(2, 0, 1)
         if self.pointing is not None:
-            points = [given.vectors[name][..., [c for c, *_ in at]] for name, at in config.pointing.items()]
-            patches = patches + self.pointing(torch.cat(points, -1).flatten(0, 1), rows, columns)
+            points, known = [], []
+            for name, places in config.pointing.items():
+                numbers, gate = given.vectors[name].flatten(0, 1), config.pointing_if.get(name)
+                points.append(numbers[:, [column for column, *_ in places]])
+                known.append(torch.ones_like(points[-1]) if gate is None else numbers[:, [gate] * len(places)])
+            patches = patches + self.pointing(torch.cat(points, -1), torch.cat(known, -1), rows, columns)
         extra = [self.frame_token.expand(b, t, 1, -1).to(patches.dtype)]
         if self.slot_in is not None and self.slot_names is not None and given.slots is not None:
             slots = given.slots[:, :, None]
@@ -390,7 +407,23 @@ class DiT(nn.Module):
         result = {"video": made.reshape(b, t, *made.shape[1:])}
         if self.slot_out is not None:
             result["slots"] = self.slot_out(x[:, :, 1 : 1 + config.slots])
-        return result | {name: head(x[:, :, 0]) for name, head in self.heads.items()}
+        result |= {name: head(x[:, :, 0]) for name, head in self.heads.items()}
+        for name, line in self.lines.items():
+            changes = torch.tensor(config.relative[name], device=x.device)
+            weight, bias = (x.float() for x in line.parameters())
+            linear = (self.numbers(given.vectors)[..., None, :] * weight).sum(-1) + bias  # in float32 whatever the autocast
+            result[name] = given.vectors[name][..., -len(changes) :].float() + changes * (linear + result[name].float())
+        return result
+
+    def numbers(self, vectors: Mapping[str, Tensor]) -> Tensor:
+        """All given numbers as they are read, in float32; of those in `relative` the last ones, and the changes before them in
+        usual ones."""
+        read = {name: vectors[name].float() for name in self.config.known}
+        for name, changes in self.config.relative.items():
+            at = read[name].reshape(*read[name].shape[:-1], -1, len(changes))
+            moved = (at[..., 1:, :] - at[..., :-1, :]) / torch.tensor(changes, device=at.device)
+            read[name] = torch.cat([at[..., -1:, :], moved], -2).flatten(-2)
+        return torch.cat(list(read.values()), -1)
 
     def modulate(self, x: Tensor, condition: Tensor) -> tuple[Tensor, Tensor]:
         """How a condition [B, T, M, W] enters: tokens [B, T, N, W] as blocks get them, and the modulation [B, T, M, 9, W]."""
@@ -405,7 +438,7 @@ class DiT(nn.Module):
             level = torch.cat([given.level.amax((2, 3))[..., None].expand(-1, -1, x.shape[2] - cells.shape[2]), cells], 2)
         elif given.level.shape != (b, t):
             raise ModelError(f"levels {list(given.level.shape)}: expected {[b, t]} of frames or {[b, t, h, w]} of latents")
-        known = [given.vectors[name].float()[:, :, None].expand(-1, -1, level.shape[2], -1) for name in self.config.known]
+        known = [self.numbers(given.vectors)[:, :, None].expand(-1, -1, level.shape[2], -1)] if self.config.known else []
         made: Tensor = self.condition[0](torch.cat([level_features(level), *known], -1).to(x.dtype))
         if self.step_in is not None:
             size = level.new_zeros(b) if given.step_size is None else given.step_size

@@ -55,6 +55,8 @@ class DiTModelConfig:
     """What estimates are measured in, in units of the latents (`kinema.diffusion.flow`)."""
     shift_by_size: bool = False
     """Of a film: whether the sampler's levels are shifted with its size as with its length (`kinema.diffusion.flow.shift_of`)."""
+    numbers_first: bool = False
+    """Of a world: whether a rollout predicts a frame's entities in a pass of their own, then paints it with their numbers given."""
     film: dict[str, Any] | None = None
     """Of a model that films: what its clips show, in words ("about"), and the shares of its captions' words ("words")."""
     world: dict[str, Any] | None = None
@@ -71,8 +73,9 @@ class DiTModelConfig:
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value) or value <= 0:
                 raise ModelError(f"{name} {value!r}: expected a number above 0")
-        if not isinstance(self.shift_by_size, bool):
-            raise ModelError(f"shift_by_size {self.shift_by_size!r}: expected true or false")
+        for name in ("shift_by_size", "numbers_first"):
+            if not isinstance(getattr(self, name), bool):
+                raise ModelError(f"{name} {getattr(self, name)!r}: expected true or false")
         for name in ("autoencoder", "text_encoder"):
             if not isinstance(getattr(self, name), str):
                 raise ModelError(f"{name} {getattr(self, name)!r}: expected text")
@@ -90,6 +93,11 @@ class DiTModelConfig:
         return [i for i, name in enumerate(names) if "." in name]
 
     @property
+    def first_columns(self) -> list[int]:
+        """Of a recorded world's numbers those that a rollout predicts before the picture."""
+        return self.entity_columns if self.numbers_first else []
+
+    @property
     def action_width(self) -> int:
         """Of a recorded world: numbers of a frame's action as the network reads it; where it learned several environments, those of
         the widest."""
@@ -97,7 +105,7 @@ class DiTModelConfig:
 
     def to_dict(self) -> dict[str, Any]:
         """The entries as config.json holds them."""
-        return {**asdict(self), "network": self.network.to_dict()}
+        return asdict(self)
 
     @staticmethod
     def from_dict(data: dict[str, Any]) -> DiTModelConfig:

@@ -115,6 +115,10 @@ def recipe_of_run(kind: type[R], out: Path) -> R:
 class Lesson(Protocol):
     """What a network learns from."""
 
+    def begin(self, network: DiT) -> None:
+        """Set what of a new network is known before training."""
+        ...
+
     def losses(
         self, network: Estimator, step: int, done: float, device: torch.device, share: Share = WHOLE
     ) -> dict[str, Tensor]:
@@ -161,6 +165,7 @@ class DiTTrainer(TrainingLoop):
             self.model = DiT(config.network).to(self.device)
         if recipe.open_gates:
             self.model.open_gates()
+        lesson.begin(self.model)
         average = WeightAverage(self.model, recipe.ema, every=5)
         self._module = self._arranged(average)
         self.optimizer = Optimizer(self.model, recipe, average=average, muon=self._muon())

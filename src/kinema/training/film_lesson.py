@@ -37,7 +37,7 @@ from kinema.diffusion.flow import (
 )
 from kinema.diffusion.shortcut import LongSteps, long_step
 from kinema.errors import InputError
-from kinema.models.dit import SIZES, DiTInput
+from kinema.models.dit import SIZES, DiT, DiTInput
 from kinema.training.dit_trainer import DiTRecipe, Estimator
 from kinema.training.parallel import WHOLE, Share
 from kinema.training.seeds import StepDraw, step_rng
@@ -243,6 +243,9 @@ class ClipsLesson:
 
     def __init__(self, clips: ClipSet, recipe: FilmRecipe) -> None:
         self.clips, self.recipe = clips, recipe
+
+    def begin(self, network: DiT) -> None:
+        """Nothing is known before."""
 
     @property
     def targets(self) -> int:

@@ -45,7 +45,7 @@ from kinema.training.recordings import SHORTEST, Among, Recordings, held_back, u
 from kinema.training.sharded_checkpoint import holds_run, load_run
 from kinema.training.sources import Data, WeightedFolder, absolute_folder, folder_name, weighted_folders
 from kinema.training.world_lesson import RecordingsLesson, WorldRecipe
-from kinema.training.world_report import evaluate, save_starts, world_card
+from kinema.training.world_report import evaluate, in_better_order, save_starts, world_card
 from kinema.types import parse_json, python_values
 
 log = logging.getLogger(__name__)
@@ -85,6 +85,10 @@ def config_for(data: Dataset, recordings: Recordings, recipe: WorldRecipe, name:
             places=bool(wanted) or recordings.among is not None,
             pointing=_pointing(recordings, about["action"], recipe.context, bool(wanted)) if recipe.points else {},
             text_dim=0 if recordings.text is None else recordings.text[0].shape[-1],
+            pointing_if={WANTED: wanted[WANTED] - 2} if wanted and recipe.points else {},
+            relative={"sensors": [round(x, 4) for x in recordings.changes.tolist()]}
+            if recordings.sensors and recipe.relative
+            else {},
             known={track: recipe.context * count for track, count in numbers.items()} | wanted,
             predicted={"reward": 1, "terminated": 1, **({"sensors": recordings.sensors} if recordings.sensors else {})},
         ),
@@ -94,6 +98,7 @@ def config_for(data: Dataset, recordings: Recordings, recipe: WorldRecipe, name:
         fps=data.fps,
         frames=recipe.window,
         spread=recipe.spread,
+        numbers_first=bool(wanted) and recipe.numbers_share > 0,
         world={
             **about,
             "size": list(recordings.size),
@@ -444,8 +449,9 @@ def _finish(
     of all recordings together."""
     wish = trainer.recipe
     model = DiTModel(config, trainer.network_of(weights), autoencoder, device=str(trainer.device))
+    model, tried = in_better_order(model, recordings)
     figures, picture = evaluate(model, recordings)
-    figures |= errors
+    figures |= tried | errors
     trained = {
         "recipe": "world",
         "data": str(dataset.folder),
@@ -455,7 +461,7 @@ def _finish(
         "figures": {name: round(value, 3) for name, value in figures.items()},
         "forecast": trainer.forecast,
     }
-    done = replace(config, trained=trained)
+    done = replace(model.config, trained=trained)
     if config.autoencoder == AUTOENCODER:
         save_autoencoder(autoencoder, folder / AUTOENCODER)
     save(folder, done, weights, world_card(done, figures, dataset.total_frames))

@@ -24,10 +24,10 @@ from torch import Tensor
 from kinema.diffusion.flow import draw_levels, mean_one, noise_to, squared_error
 from kinema.errors import InputError
 from kinema.inference.dit_rollout import WANTED, wanted_numbers
-from kinema.models.dit import SIZES, DiTInput
+from kinema.models.dit import SIZES, DiT, DiTInput
 from kinema.training.dit_trainer import DiTRecipe, Estimator
 from kinema.training.parallel import WHOLE, Share
-from kinema.training.recordings import Recordings
+from kinema.training.recordings import Recordings, contexts
 from kinema.training.seeds import StepDraw, step_rng
 
 MOVED = 0.25
@@ -37,7 +37,7 @@ CHANGED = 4.0
 HELD_OUT_WORLD_LEVELS = (0.5, 1.0)
 """At which held-out errors are measured; a rollout asks at the last one, 1."""
 HELD_OUT_BATCHES, HELD_OUT_ROWS = 2, 12
-VECTOR_WEIGHTS = {"reward": 1.0, "terminated": 1.0, "sensors": 0.3}
+VECTOR_WEIGHTS = {"reward": 1.0, "terminated": 1.0, "sensors": 0.05}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,9 +68,16 @@ class WorldRecipe(DiTRecipe):
     """How many times over, at most; few times are the most usual."""
     wanted_share: float = 0.15
     """Share of the rows that teach to paint a frame of which the entities are given; of recordings with entities. 0: none does."""
+    numbers_share: float = 0.8
+    """Share of the frames in other rows whose entities are given too: a rollout predicts entities first, then paints them. 0: it
+    does not."""
     hidden_share: float = 0.1
     """Share of the rows in which the numbers of the past are hidden; of recordings with entities."""
+    relative: bool = True
+    """Whether numbers are predicted as changes from the last ones (`DiTConfig.relative`), and their errors count in what they
+    usually change by."""
     before: ClassVar[Mapping[str, Any]] = {
+        "numbers_share": 0.0, "relative": False,
         "wanted_share": 0.0, "hidden_share": 0.0, "told_alike": False, "points": False, "pure_share": 0.25, "open_gates": False,
     }  # fmt: skip
     told_alike: bool = True
@@ -93,15 +100,14 @@ class WorldRecipe(DiTRecipe):
             raise InputError(f"size {self.size!r}: expected one of {', '.join(SIZES)}")
         if self.context < 1 or self.frames < 1:
             raise InputError(f"{self.frames} frames with {self.context} before each: expected at least 1 of both")
+        if not 0 <= self.numbers_share < 1:
+            raise InputError(
+                f"numbers_share {self.numbers_share}: expected a share from 0 to below 1, as the rest teaches them"
+            )
         if min(self.wanted_share, self.hidden_share) < 0 or self.wanted_share + self.hidden_share > 1:
             raise InputError(
                 f"wanted_share {self.wanted_share} and hidden_share {self.hidden_share}: expected shares of 1 together at most"
             )
-
-
-def contexts(x: Tensor, before: int) -> Tensor:
-    """Of frames [B, K + T, ...] those before each of the last T, oldest first: [B, T, K, ...]."""
-    return x[:, :-1].unfold(1, before, 1).movedim(-1, 2)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,6 +125,9 @@ class WorldBatch:
     """[B, T, 1, h, w] of the picture's errors: cells that change weigh more. Its mean over the whole batch is 1."""
     lives: Tensor
     """[B, 1, 1], by which errors of what happens count: 0 where what is asked for does not follow. Its mean over the batch is 1."""
+    number_weight: Tensor
+    """[B, T, D], by which errors of numbers count: 0 where they are given; more where those before are known and they change
+    little."""
     time_s: Tensor
     spread: float
     wanted: Tensor | None = None
@@ -153,6 +162,11 @@ class WorldBatch:
         return replace(self, past=torch.cat([self.past[:, : self.before], made], 1))
 
 
+def _shares(counted: Tensor) -> Tensor:
+    """Weights of what is counted, whose mean is 1, and 0 of the rest; zeros where nothing is."""
+    return mean_one(counted.float()) if counted.any() else torch.zeros(counted.shape)
+
+
 def draw_world_batch(
     recordings: Recordings,
     recipe: WorldRecipe,
@@ -176,15 +190,22 @@ def draw_world_batch(
     video, k = tracks["video"], recipe.context
     targets = {name: x[:, k:] for name, x in tracks.items() if name != "action"}
     lives, wanted, jumps = torch.ones(b, 1, 1), None, torch.zeros(b, dtype=torch.bool)
+    number_weight = (recordings.changes**-2 if recipe.relative else torch.ones(recordings.sensors)).expand(b, t, -1)
     if recordings.entity_columns and recipe.wanted_share:
         kind = torch.rand(b, generator=generator) if not held_back else torch.full((b,), recipe.wanted_share)
         jumps, hidden = kind < recipe.wanted_share, kind > 1 - recipe.hidden_share
         others = recordings.windows(recordings.elsewhere(rng, places, t), t, 0)
         targets = {name: torch.where(jumps.view(-1, *[1] * (x.dim() - 1)), others[name], x) for name, x in targets.items()}
-        wanted = wanted_numbers(targets["sensors"][..., recordings.entity_columns], jumps[:, None], hidden[:, None])
+        with_numbers = jumps[:, None] | (
+            torch.rand(b, t, generator=generator) < (0.0 if held_back else recipe.numbers_share)
+        )
+        wanted = wanted_numbers(
+            targets["sensors"][..., recordings.entity_columns], with_numbers, hidden[:, None].expand(b, t)
+        )
+        number_weight = torch.where(hidden[:, None, None], 1.0, number_weight) * _shares(~with_numbers)[..., None]
         for name, unknown in (("action", jumps), ("sensors", hidden)):
             tracks[name] = torch.where(unknown[:, None, None], 0.0, tracks[name])
-        lives = (~jumps).float()[:, None, None] if not jumps.all() else lives
+        lives = _shares(~jumps)[:, None, None]
     rough = torch.rand(b, 1, 1, 1, 1, generator=generator) * (0.0 if held_back else recipe.noise)
     text = mask = None
     if recordings.text is not None:
@@ -200,7 +221,8 @@ def draw_world_batch(
     return WorldBatch(
         tracks={name: x[rows].to(device) for name, x in tracks.items()},
         targets={name: x[rows].to(device) for name, x in targets.items()},
-        lives=mean_one(lives)[rows].to(device),
+        lives=lives[rows].to(device),
+        number_weight=number_weight[rows].to(device),
         wanted=None if wanted is None else wanted[rows].to(device),
         level=level[rows].to(device),
         noise=noise[rows].to(device),
@@ -228,7 +250,8 @@ def world_losses(network: Estimator, batch: WorldBatch) -> dict[str, Tensor]:
     losses = {"video": squared_error(made["video"], clean, batch.weight)}
     for name, weight in VECTOR_WEIGHTS.items():
         if name in made:
-            losses[name] = weight * squared_error(made[name], batch.targets[name], batch.lives)
+            counts = batch.number_weight if name == "sensors" else batch.lives
+            losses[name] = weight * squared_error(made[name], batch.targets[name], counts)
     return losses
 
 
@@ -252,6 +275,13 @@ class RecordingsLesson:
         if done < self.recipe.own_from or rng.random() >= self.recipe.own_share:
             return 0
         return min(int(2 ** rng.choice(4, p=(0.6, 0.2, 0.12, 0.08))), self.recipe.own_most)
+
+    def begin(self, network: DiT) -> None:
+        """What is linear in how numbers change, as in a robot that follows its target, is fitted to the recording."""
+        for name, line in network.lines.items():
+            fit = self.recordings[0].linear_changes(network, name)
+            line.get_parameter("weight").copy_(fit[:-1].T)
+            line.get_parameter("bias").copy_(fit[-1])
 
     @property
     def targets(self) -> int:

@@ -83,6 +83,7 @@ class ExportedStep(nn.Module):
         super().__init__()
         self.network = copy.deepcopy(model.network).float()
         self.spread, self.steps, self.shapes = model.config.spread, steps, step_shapes(model)
+        self.first = model.config.first_columns
         self.names = [*self.shapes.inputs, *(("text", "text_mask") if model.config.network.text_dim else ())]
         self.outputs = ["video", *model.config.network.predicted]
         self.outputs += [name for name in self.shapes.inputs if name.startswith(("keys_", "values_"))]
@@ -103,6 +104,7 @@ class ExportedStep(nn.Module):
             time_s=torch.zeros(1, 1),
             text=inputs.get("text"),
             text_mask=inputs.get("text_mask"),
+            first=self.first,
         )
         tracks, pairs = denoise_frame(self.network, frame, cache, spread=self.spread, steps=self.steps)
         named = {**tracks, **{f"keys_{i}": k for i, (k, _) in enumerate(pairs)}}

@@ -16,10 +16,9 @@ import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
 
-from kinema.models.attention import fourier
 from kinema.models.block import MLP, Linear
 from kinema.models.config import DenoiserConfig
-from kinema.models.convolutions import MAP, PLACE, SCALE, Conv, place_features, scale_features
+from kinema.models.convolutions import MAP, PLACE, SCALE, Conv, fourier, place_features, scale_features
 from kinema.scene.schema import StateSchema, zoom_of
 
 SLOT, OFFSET, BASIS = 256, 128, 64
