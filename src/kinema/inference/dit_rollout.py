@@ -84,6 +84,8 @@ class FrameInput:
     text_mask: Tensor | None = None
     first: Sequence[int] = ()
     """Columns of "sensors" that are predicted in a pass of their own; the frame is painted with them given."""
+    bounds: tuple[Tensor, Tensor] | None = None
+    """Of "sensors", [D] each: the least and the most they can be; None: anything."""
 
 
 def denoise_frame(
@@ -112,7 +114,10 @@ def denoise_frame(
             text=given.text,
             text_mask=given.text_mask,
         )
-        passes.append((mine, network(inputs, mine)))
+        tracks = network(inputs, mine)
+        if given.bounds is not None:
+            tracks["sensors"] = torch.minimum(torch.maximum(tracks["sensors"].float(), given.bounds[0]), given.bounds[1])
+        passes.append((mine, tracks))
         return passes[-1][1]["video"].float()
 
     levels = [1 - i / steps for i in range(steps + 1)]
@@ -125,6 +130,17 @@ def denoise_frame(
     made = sample(estimate, noise, torch.ones_like(given.time_s), torch.zeros_like(noise), levels)
     tracks = {name: x[:, 0].float() for name, x in passes[0][1].items() if name != "video"}
     return {**tracks, "video": given.context[:, -1] + spread * made[:, 0]}, passes[painted][0].new
+
+
+def number_bounds(model: DiTModel) -> tuple[Tensor, Tensor] | None:
+    """The least and the most of a world's numbers in its recording [D], as the network reads them: what it predicts of its own
+    predictions must not drift away. None where they are predicted anew each time, or there are none."""
+    if not model.config.network.relative:
+        return None
+    about = (model.config.world or {})["sensors"]
+    scales = {name: torch.tensor(about[name], device=model.device) for name in ("mean", "std", "least", "most")}
+    least, most = ((scales[name] - scales["mean"]) / scales["std"] for name in ("least", "most"))
+    return least, most
 
 
 def _noise_like(video: Tensor, seeds: Sequence[int] | torch.Generator) -> Tensor:
@@ -173,7 +189,7 @@ def predict_frame(
     video, known = _before(model, states)
     last, earlier = states[-1], _remembered(states, window or model.config.frames)
     given = _input(video, known, last.time_s + 1 / fps, seeds, text)
-    given = replace(given, first=model.config.first_columns)
+    given = replace(given, first=model.config.first_columns, bounds=number_bounds(model))
     tracks, pairs = denoise_frame(model.network, given, earlier, spread=model.config.spread, steps=steps)
     tracks["action"] = torch.zeros_like(last.tracks["action"])
     return FrameState(time_s=last.time_s + 1 / fps, tracks=tracks, kv=tuple(pairs))

@@ -26,8 +26,8 @@ from kinema.models.dit_model import DiTModel, DiTModelConfig
 from kinema.statistics import auroc
 from kinema.training.recordings import Recordings
 
-TRIED, TRIED_AHEAD = 16, 12
-"""Stretches, and frames of each, by which is chosen whether entities are predicted first."""
+TRIED = 8
+"""Stretches by which is chosen whether entities are predicted first."""
 AHEAD = 64
 """Frames that an evaluation steps ahead, where episodes are that long."""
 SHOWN = (1, 4, 12, 64)
@@ -200,18 +200,19 @@ def evaluate(
 
 
 def in_better_order(model: DiTModel, recordings: Recordings) -> tuple[DiTModel, dict[str, float]]:
-    """The model of a recording with entities, which can predict them before the picture or with it, in the order that is better
-    TRIED_AHEAD frames into stretches that training saw; and the errors there as a share of the last known picture's, "seen_first"
-    and "seen_together". As it is where no episode is that long, or where it can do one of them alone."""
-    frames = START_FRAMES + TRIED_AHEAD
-    if not model.config.numbers_first or recordings.longest(held_back=False) < frames:
+    """The model of a recording with entities, which can predict them before the picture or with it, in the order that is better at
+    the end of stretches of AHEAD frames, or as many as there are, that training saw; and the errors there as a share of the last
+    known picture's, "seen_first" and "seen_together". As it is where it can do one of them alone."""
+    if not model.config.numbers_first:
         return model, {}
+    frames = min(START_FRAMES + AHEAD, recordings.longest(held_back=False))
+    known = min(START_FRAMES, frames - 1)
     tracks, text = _on_device(model, recordings, recordings.sample_windows(np.random.default_rng(2468), TRIED, frames, 0))
-    truth, last = (_pictures(model, tracks["video"][:, [at - 1]])[:, 0] for at in (frames, START_FRAMES))
+    truth, last = (_pictures(model, tracks["video"][:, [at - 1]])[:, 0] for at in (frames, known))
     tried = dict[str, tuple[float, DiTModel]]()
     for name, first in (("seen_first", True), ("seen_together", False)):
         one = DiTModel(replace(model.config, numbers_first=first), model.network, model.autoencoder, device=model.device)
-        states = roll(one, tracks, START_FRAMES, tracks["action"], text, recordings.fps)
+        states = roll(one, tracks, known, tracks["action"], text, recordings.fps)
         made = _pictures(one, states[-1].tracks["video"][:, None])[:, 0]
         tried[name] = changed_error(made, truth, last) / changed_error(last, truth, last), one
     better = min(tried.values(), key=lambda pair: pair[0])[1]
@@ -295,7 +296,7 @@ def _round_trip(recordings: Recordings) -> float:
 
 
 FIGURES = {
-    "seen_first": f"error as a share of copying's, {TRIED_AHEAD} frames into seen episodes, entities predicted first",
+    "seen_first": f"error as a share of copying's, {AHEAD} frames into seen episodes, entities predicted first",
     "seen_together": "the same with entities and picture predicted at once",
     "codec_db": "pictures after the autoencoder, in dB",
     "error": "error on the pixels that changed, in levels of 255",

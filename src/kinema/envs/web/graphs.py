@@ -26,7 +26,7 @@ from torch import Tensor, nn
 
 from kinema.autoencoder import Autoencoder
 from kinema.errors import InputError
-from kinema.inference.dit_rollout import WANTED, FrameInput, denoise_frame
+from kinema.inference.dit_rollout import WANTED, FrameInput, denoise_frame, number_bounds
 from kinema.models.dit import FrameCache
 from kinema.models.dit_model import DiTModel
 
@@ -83,7 +83,7 @@ class ExportedStep(nn.Module):
         super().__init__()
         self.network = copy.deepcopy(model.network).float()
         self.spread, self.steps, self.shapes = model.config.spread, steps, step_shapes(model)
-        self.first = model.config.first_columns
+        self.first, self.bounds = model.config.first_columns, number_bounds(model)
         self.names = [*self.shapes.inputs, *(("text", "text_mask") if model.config.network.text_dim else ())]
         self.outputs = ["video", *model.config.network.predicted]
         self.outputs += [name for name in self.shapes.inputs if name.startswith(("keys_", "values_"))]
@@ -105,6 +105,7 @@ class ExportedStep(nn.Module):
             text=inputs.get("text"),
             text_mask=inputs.get("text_mask"),
             first=self.first,
+            bounds=self.bounds,
         )
         tracks, pairs = denoise_frame(self.network, frame, cache, spread=self.spread, steps=self.steps)
         named = {**tracks, **{f"keys_{i}": k for i, (k, _) in enumerate(pairs)}}
