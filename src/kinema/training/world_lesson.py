@@ -196,9 +196,8 @@ def draw_world_batch(
         jumps, hidden = kind < recipe.wanted_share, kind > 1 - recipe.hidden_share
         others = recordings.windows(recordings.elsewhere(rng, places, t), t, 0)
         targets = {name: torch.where(jumps.view(-1, *[1] * (x.dim() - 1)), others[name], x) for name, x in targets.items()}
-        with_numbers = jumps[:, None] | (
-            torch.rand(b, t, generator=generator) < (0.0 if held_back else recipe.numbers_share)
-        )
+        some = torch.rand(b, t, generator=generator) < (0.0 if held_back else recipe.numbers_share)
+        with_numbers = jumps[:, None] | some & ~hidden[:, None]
         wanted = wanted_numbers(
             targets["sensors"][..., recordings.entity_columns], with_numbers, hidden[:, None].expand(b, t)
         )
