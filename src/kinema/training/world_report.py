@@ -296,7 +296,7 @@ def _round_trip(recordings: Recordings) -> float:
 
 
 FIGURES = {
-    "seen_first": f"error as a share of copying's, {AHEAD} frames into seen episodes, entities predicted first",
+    "seen_first": f"error as a share of copying's, up to {AHEAD} frames into seen episodes, entities predicted first",
     "seen_together": "the same with entities and picture predicted at once",
     "codec_db": "pictures after the autoencoder, in dB",
     "error": "error on the pixels that changed, in levels of 255",
