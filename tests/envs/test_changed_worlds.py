@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import math
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,15 +22,18 @@ from kinema.envs.recorded import RecordedWorld
 from kinema.errors import InputError
 from kinema.inference.dit_rollout import WANTED, predict_frame, read_numbers, wanted_width
 from kinema.inference.frame_state import FrameState
+from kinema.models import dit_model
 from kinema.models.dit import DiT
-from kinema.models.dit_model import DiTModel
-from kinema.models.hub import read_config, weights_folder
+from kinema.models.dit_model import EXACT, DiTModel
+from kinema.models.hub import load, read_config, read_weights, save, weights_folder
+from kinema.models.rules import Rule
 from kinema.simulation.entity_numbers import change_from_text
 from kinema.training import world_report
 from kinema.training.checkpoint import KEYS, save_checkpoint
 from kinema.training.dit_trainer import recipe_of_run
 from kinema.training.recorded_world import config_for, train_world
 from kinema.training.recordings import Recordings
+from kinema.training.rules import FILE, examples, find_rule, load_rule
 from kinema.training.world_lesson import RecordingsLesson, WorldBatch, WorldRecipe, draw_world_batch, world_losses
 
 BALL = {"ball": {"x": 3.0, "y": 1.25}, "the paddle": {"x": 2.0}, "game": {"score": 2.0}}
@@ -86,6 +91,7 @@ def test_tokens_are_shown_where_a_few_numbers_with_edges_and_told_places_point(
     ((column, least, most),) = read_config(world).network.pointing[WANTED]
     assert column == 0 and -5 <= least < 0 < most <= 5, "the cart's x, and not the pole's angle"
     assert read_config(world).network.pointing_if == {WANTED: wanted_width(2) - 2}, "where it is told that they are given"
+    assert read_config(world).network.hidden_if == {WANTED: wanted_width(2) - 1}
     assert (least, most) == (round(least, 2), round(most, 2)), "the same on every machine"
     record("Pendulum-v1", tmp_path / "pendulum", episodes_wanted=2, most=8, size=(32, 32))
     data = Dataset.open(tmp_path / "pendulum")
@@ -96,6 +102,8 @@ def test_tokens_are_shown_where_a_few_numbers_with_edges_and_told_places_point(
     far.most = np.full_like(far.most, 1e9)
     ((_, _, most),) = config_for(Dataset.open(recorded), far, RECIPE, "x").network.pointing[WANTED]
     assert most == 5.0, "numbers are read up to five spreads from their mean"
+    far.least, far.most = far.mean - 0.001 * far.std, far.mean + 0.001 * far.std
+    assert not config_for(Dataset.open(recorded), far, RECIPE, "x").network.pointing[WANTED], "one place, but for rounding"
     for pointless in (replace(RECIPE, points=False), replace(RECIPE, **WorldRecipe.before)):
         assert not config_for(data, recordings, pointless, "x").network.pointing
 
@@ -143,9 +151,9 @@ def test_errors_of_numbers_count_in_what_they_usually_change_by(recorded: Path) 
     torch.testing.assert_close(recordings.changes, square.sqrt().clamp_min(0.05))
     recipe = replace(RECIPE, batch=12, wanted_share=0.0, numbers_share=0.0)
     batch = draw_world_batch(recordings, recipe, 0, torch.device("cpu"))
-    torch.testing.assert_close(batch.number_weight, (recordings.changes**-2).expand(12, RECIPE.frames, -1))
+    torch.testing.assert_close(batch.number_weight, (0.05 * recordings.changes**-2).expand(12, RECIPE.frames, -1))
     plain = draw_world_batch(recordings, replace(recipe, relative=False), 0, torch.device("cpu"))
-    assert plain.number_weight.unique().tolist() == [1.0]
+    assert plain.number_weight.unique().tolist() == pytest.approx([0.05])
 
 
 @pytest.mark.parametrize("better", [True, False])
@@ -169,24 +177,97 @@ def test_a_world_predicts_numbers_first_where_that_is_better(
     assert world_report.in_better_order(model, recordings) == (model, {})
 
 
+def test_where_nothing_changed_a_world_predicts_numbers_and_picture_at_once(
+    world: Path, recorded: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = lively(world)
+    model.config = replace(model.config, numbers_first=True)
+    monkeypatch.setattr(world_report, "changed_error", lambda *_: float("nan"))
+    chosen, errors = world_report.in_better_order(model, Recordings(Dataset.open(recorded), model.autoencoder, None))
+    assert not chosen.config.numbers_first and not errors
+
+
+def test_what_is_exact_stays_so_wherever_a_model_is_stored_and_loaded(
+    world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dit_model, "fast_dtype", lambda device: torch.bfloat16)
+    config, weights = read_config(world), read_weights(world)
+    exact = {name: x for name, x in weights.items() if name.startswith(EXACT)}
+    assert {name.partition(".")[0] for name in exact} == {"rules", "pointing"}
+    for number, x in enumerate(exact.values()):
+        x += (1 + number) / 3
+    for int8 in (False, True):
+        folder = tmp_path / f"{int8}"
+        save(folder, config, weights, "# x\n", int8=int8)
+        held = load(folder, device="cpu").network.state_dict()
+        assert held["frame_token"].dtype == torch.bfloat16
+        assert all(torch.equal(held[name], x) and x.dtype == torch.float32 for name, x in exact.items())
+
+
 def test_a_rule_that_is_linear_is_known_before_training(recorded: Path) -> None:
     """CartPole's places follow from its speeds; of the other numbers, angles and speeds, nearly all is linear."""
     recordings = Recordings(Dataset.open(recorded), load_autoencoder(weights_folder() / "codec-8x8"), None)
-    lesson, config = RecordingsLesson(recordings, RECIPE), config_for(Dataset.open(recorded), recordings, RECIPE, "x")
-    assert config.network.relative == {"sensors": [round(x, 4) for x in recordings.changes.tolist()]}
-    network = DiT(config.network)
-    lesson.begin(network)
+    config = config_for(Dataset.open(recorded), recordings, RECIPE, "x").network
+    assert config.relative == {"sensors": [round(x, 4) for x in recordings.changes.tolist()]}
+    rule = find_rule(recordings, config, seconds=0, steps=None, seed=0)
+    network = DiT(config)
+    RecordingsLesson(recordings, RECIPE, rule).begin(network)
     for parameter in network.heads.parameters():
         torch.nn.init.zeros_(parameter)
     batch = draw_world_batch(recordings, replace(RECIPE, numbers_share=0.0), 0, torch.device("cpu"), held_back=True)
     last = batch.tracks["sensors"][:, batch.before - 1 : -1]
-    made, changes = network(batch.given(batch.level))["sensors"], torch.tensor(config.network.relative["sensors"])
+    made, changes = network(batch.given(batch.level))["sensors"], torch.tensor(config.relative["sensors"])
     missed, still = (((x - batch.targets["sensors"]) / changes).square().mean() for x in (made, last))
     assert missed < 0.02 * still
-    short = RecordingsLesson(recordings, replace(RECIPE, context=10_000))
-    network = DiT(replace(config.network, context=10_000, known={"action": 20_000, "sensors": 60_000}, pointing={}))
-    short.begin(network)
-    assert not any(x.any() for x in network.lines.parameters()), "no episode is that long"
+    known = {"action": 400, "sensors": 1200}
+    long = replace(config, context=200, known=known, pointing={}, pointing_if={}, hidden_if={})
+    assert not find_rule(recordings, long, seconds=0, steps=None, seed=0)["line.weight"].any(), "no episode is that long"
+
+
+def made_up(recordings: Recordings, change: Callable[[torch.Tensor, torch.Tensor], torch.Tensor]) -> None:
+    """Put walks by chance in the place of the numbers, the first of which changes by the others and the action before."""
+    rng = np.random.default_rng(0)
+    for one in recordings.episodes:
+        x = torch.from_numpy(rng.normal(size=(200, 6)).cumsum(0)).float() / 10
+        action = torch.from_numpy(np.eye(2)[rng.integers(2, size=200)]).float()
+        x[1:, 0] = x[0, 0] + change(x[:-1], action[:-1]).cumsum(0)
+        one["sensors"], one["action"] = x, action
+
+
+def test_a_rule_is_found_of_numbers_that_have_one_and_chance_is_left_alone(recorded: Path) -> None:
+    recordings = Recordings(Dataset.open(recorded), load_autoencoder(weights_folder() / "codec-8x8"), None)
+    config = config_for(Dataset.open(recorded), recordings, RECIPE, "x").network
+    config = replace(config, relative={"sensors": [0.1] * 6})
+    made_up(recordings, lambda x, action: 0.1 * action[:, 0])
+    rule = find_rule(recordings, config, seconds=0, steps=None, seed=0)
+    assert rule["line.weight"][0].abs().max() > 0.1 and not rule["line.weight"][1:].any()
+    assert not rule["bend.6.weight"].any(), "a line alone"
+    made_up(recordings, lambda x, action: 0.2 * (action[:, 0] * (x[:, 1] > 0)))  # no line says so
+    bent = find_rule(recordings, config, seconds=math.inf, steps=400, seed=0)
+    assert bent["bend.6.weight"][0].any() and not bent["bend.6.weight"][1:].any()
+    network = Rule(sum(config.known.values()), 6)
+    missed = list[float]()
+    for weights in (bent, bent | {"bend.6.weight": torch.zeros_like(bent["bend.6.weight"])}):
+        network.load_state_dict(weights)
+        read, moved = examples(recordings, config)[1].read(config)
+        missed.append(float((network(read) - moved)[:, 0].square().mean()))
+    assert missed[0] < 0.6 * missed[1]
+    recorded_columns = sum(config.known[name] for name in ("action", "sensors"))
+    assert bent["bend.0.weight"][:, :recorded_columns].any() and not bent["bend.0.weight"][:, recorded_columns:].any()
+    again = find_rule(recordings, config, seconds=math.inf, steps=400, seed=0)
+    assert all(torch.equal(x, again[name]) for name, x in bent.items())
+
+
+def test_a_run_keeps_the_rule_that_it_found(world: Path) -> None:
+    network, folder = read_config(world).network, world.parent
+    found, weights = load_rule(folder, network), read_weights(world)
+    assert found is not None and found["line.weight"].any()
+    for name, x in found.items():
+        assert torch.equal(weights[f"rules.sensors.{name}"], x), "training leaves it as it is"
+    assert load_rule(folder, replace(network, known={**network.known, "other": 1})) is None, "it is of others"
+    assert load_rule(folder / "world", network) is None
+    (folder / FILE).write_bytes(b"damaged")
+    assert load_rule(folder, network) is None
 
 
 def test_a_rollout_paints_a_frame_with_the_numbers_it_predicted(world: Path) -> None:
@@ -217,8 +298,8 @@ def test_a_rollout_paints_a_frame_with_the_numbers_it_predicted(world: Path) -> 
     assert about is not None
     about["sensors"]["most"][4] = about["sensors"]["mean"][4] + limit * about["sensors"]["std"][4]
     about["sensors"]["least"][4] = about["sensors"]["most"][4] - 1
-    model.config = replace(model.config, world=about)
-    held = predict_frame(model, [state], fps=model.config.fps, seeds=[1]).tracks["sensors"][0]
+    bounded = DiTModel(replace(model.config, world=about), model.network, model.autoencoder)
+    held = predict_frame(bounded, [state], fps=model.config.fps, seeds=[1]).tracks["sensors"][0]
     assert held[4] == pytest.approx(limit, abs=1e-4) and torch.equal(held[5], made.tracks["sensors"][0, 5])
     assert torch.equal(given[3][0, 0], held[4]), "numbers stay where the recording's were"
     assert not nothing.any() and torch.equal(told[:, :2], made.tracks["sensors"][:, 4:])
@@ -283,7 +364,9 @@ def test_what_cannot_be_changed_is_said_in_one_line(world: Path) -> None:
     with pytest.raises(InputError, match=r"^cart\.x was always 0\.1 in the recording, so nothing else has been learned$"):
         one.edit("set the cart's x to 0.2")
     known = {name: numbers for name, numbers in model.config.network.known.items() if name != WANTED}
-    model.config = replace(model.config, network=replace(model.config.network, known=known, pointing={}))
+    model.config = replace(
+        model.config, network=replace(model.config.network, known=known, pointing={}, pointing_if={}, hidden_if={})
+    )
     with pytest.raises(InputError, match="train it again"):
         one.edit("set the cart's x to 0.2")
 

@@ -27,7 +27,6 @@ from kinema.envs.web.live import export_live_web
 from kinema.envs.web.live_graphs import float32_copy, write_live_graphs
 from kinema.envs.web.runtime import FILES, PACKAGE, RUNTIME_VERSION, fetch_runtime, read_runtime
 from kinema.errors import InputError, OutputError
-from kinema.inference.dit_rollout import number_bounds
 from kinema.inference.rollout import WINDOW, task_condition
 from kinema.models.hub import Model
 from kinema.simulation.world import World
@@ -80,7 +79,7 @@ def test_no_part_of_a_graph_keeps_where_it_was_written() -> None:
 def test_the_exported_step_is_that_of_python(world: Path, tmp_path: Path, steps: int, first: bool) -> None:
     model = lively(world)
     model.config = replace(model.config, numbers_first=first)
-    assert bool(model.config.first_columns) is first and number_bounds(model) is not None
+    assert bool(model.config.first_columns) is first and model.number_bounds is not None
     text = task_condition(model, (model.config.world or {})["tasks"][0])
     assert text is not None
     given = {"text": text.states.numpy(), "text_mask": text.reads[:, 0].numpy()}

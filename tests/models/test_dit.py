@@ -172,8 +172,9 @@ def test_what_points_comes_back_from_json_and_changes_pictures_and_nothing_else_
         )
         same = torch.equal(*(gated(replace(x, vectors={name: one}))["video"] for one in (at, beside)))
         assert same is (known == 0), "what is not known points nowhere"
-    with pytest.raises(ModelError, match="expected columns of numbers that are given"):
-        replace(config, pointing_if={name: 3})
+    for gates in ({name: 3}, {"nothing": 0}):
+        with pytest.raises(ModelError, match="expected one of the numbers that are given"):
+            replace(config, pointing_if=gates)
     for wrong in ({"nothing": [(0, 0.0, 1.0)]}, {name: [(99, 0.0, 1.0)]}, {name: [(0, 1.0, 1.0)]}):
         with pytest.raises(ModelError, match="expected columns of numbers that are given"):
             replace(CONFIG, pointing=wrong)
@@ -188,7 +189,7 @@ def test_relative_numbers_are_the_last_ones_and_what_the_network_and_a_line_chan
     moved = (x.vectors["height"][..., 2:] - x.vectors["height"][..., :2]) / torch.tensor([0.5, 2.0])
     torch.testing.assert_close(read, torch.cat([x.vectors["action"], x.vectors["height"][..., 2:], moved], -1))
     assert torch.equal(plain.numbers(x.vectors)[..., 3:], x.vectors["height"])
-    weight, bias = relative.lines["height"].parameters()
+    weight, bias = relative.get_submodule("rules.height.line").parameters()
     assert weight.shape == (2, 7) and not weight.any() and not bias.any() and not weight.requires_grad
     for parameter in relative.heads.parameters():
         torch.nn.init.zeros_(parameter)
@@ -201,7 +202,19 @@ def test_relative_numbers_are_the_last_ones_and_what_the_network_and_a_line_chan
     torch.testing.assert_close(
         relative(x)["height"] - x.vectors["height"][..., 2:] - changed, torch.tensor([0.5, 2.0]).expand_as(changed)
     )
-    for wrong in ({"reward": [1.0]}, {"action": [1.0]}, {"height": [1.0]}, {"height": [1.0, 0.0]}, {"height": []}):
+    hidden = network(replace(relative.config, hidden_if={"action": 2}))
+    hidden.load_state_dict(relative.state_dict())
+    x.vectors["action"][..., 2] = torch.tensor([0.0, 1.0])[:, None]
+    made = hidden(x)["height"]
+    torch.testing.assert_close(made[0], relative(x)["height"][0])
+    assert (made[1] == 1).all(), "where numbers are hidden they are predicted as they are"
+    for column in (-1, 3):
+        with pytest.raises(ModelError, match=f"column {column} of action: expected one of the numbers that are given"):
+            replace(relative.config, hidden_if={"action": column})
+    for changes in ([1.0], [1.0, 0.0], [1.0, float("nan")], [1.0, float("inf")], []):
+        with pytest.raises(ModelError, match="expected usual changes of given and predicted numbers"):
+            replace(plain.config, relative={"height": changes})
+    for wrong in ({"reward": [1.0]}, {"action": [1.0]}):
         with pytest.raises(ModelError, match="expected usual changes of given and predicted numbers"):
             replace(plain.config, relative=wrong)
 

@@ -33,7 +33,7 @@ if hasattr(os, "register_at_fork"):
 @contextmanager
 def locked(folder: Path, writer: str = "run", option: str = "--out") -> Iterator[None]:
     """Make a folder and hold its lock. The kernel releases the lock when the process ends, however it ends. Nothing is left of
-    a folder that was made for this where what is done within is refused before it has written anything.
+    a folder that was made for this where what is done within is refused before it has written anything; folders above it stay.
 
     writer: what writes to it ("run", "recording"); option: of the command that names another folder.
     OutputError: the folder cannot be made or written to. InputError: another writer holds the lock.
@@ -57,9 +57,9 @@ def locked(folder: Path, writer: str = "run", option: str = "--out") -> Iterator
     try:
         yield
     except InputError:
-        if made and fcntl is not None and [one.name for one in folder.iterdir()] == [LOCK]:
-            (folder / LOCK).unlink()
-            with suppress(OSError):  # another one may be in it by now
+        with suppress(OSError):  # it may be gone, or another one in it by now
+            if made and fcntl is not None and [one.name for one in folder.iterdir()] == [LOCK]:
+                (folder / LOCK).unlink()
                 folder.rmdir()
         raise
     finally:

@@ -132,17 +132,6 @@ def denoise_frame(
     return {**tracks, "video": given.context[:, -1] + spread * made[:, 0]}, passes[painted][0].new
 
 
-def number_bounds(model: DiTModel) -> tuple[Tensor, Tensor] | None:
-    """The least and the most of a world's numbers in its recording [D], as the network reads them: what it predicts of its own
-    predictions must not drift away. None where they are predicted anew each time, or there are none."""
-    if not model.config.network.relative:
-        return None
-    about = (model.config.world or {})["sensors"]
-    scales = {name: torch.tensor(about[name], device=model.device) for name in ("mean", "std", "least", "most")}
-    least, most = ((scales[name] - scales["mean"]) / scales["std"] for name in ("least", "most"))
-    return least, most
-
-
 def _noise_like(video: Tensor, seeds: Sequence[int] | torch.Generator) -> Tensor:
     """Unit noise of the shape of latents [B, C, h, w], from a seed for each world or from a generator for all."""
     if isinstance(seeds, torch.Generator):
@@ -189,7 +178,7 @@ def predict_frame(
     video, known = _before(model, states)
     last, earlier = states[-1], _remembered(states, window or model.config.frames)
     given = _input(video, known, last.time_s + 1 / fps, seeds, text)
-    given = replace(given, first=model.config.first_columns, bounds=number_bounds(model))
+    given = replace(given, first=model.config.first_columns, bounds=model.number_bounds)
     tracks, pairs = denoise_frame(model.network, given, earlier, spread=model.config.spread, steps=steps)
     tracks["action"] = torch.zeros_like(last.tracks["action"])
     return FrameState(time_s=last.time_s + 1 / fps, tracks=tracks, kv=tuple(pairs))

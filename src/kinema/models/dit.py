@@ -27,6 +27,7 @@ from torch import Tensor, nn
 
 from kinema.errors import ModelError
 from kinema.models.attention import attend, rms_norm, rotary, rotary_2d, rotate
+from kinema.models.rules import Rule, as_read
 
 LEVEL_FEATURES = 64
 """Sines and cosines that tell the network a level."""
@@ -83,7 +84,9 @@ class DiTConfig:
     """The column, by name, that is 1 where those numbers are known and 0 where they are not, and point nowhere."""
     relative: dict[str, list[float]] = field(default_factory=dict)
     """How much given numbers that are predicted usually change from frame to frame, by name. They are read as the last ones and the
-    changes before, and predicted as changes, a part that is linear in all given numbers beside the rest."""
+    changes before, and predicted as changes: those by a rule that was found before training, and the rest."""
+    hidden_if: dict[str, int] = field(default_factory=dict)
+    """The column, by name, that is 1 where those numbers are not given but zeros; they are predicted as they are there."""
     step_sizes: bool = False
     """Whether it reads the size of the sampler's step beside the level (`kinema.diffusion.shortcut`)."""
 
@@ -100,12 +103,15 @@ class DiTConfig:
         object.__setattr__(self, "pointing", as_tuples)  # JSON has lists
         for name, at in self.pointing.items():
             columns = range(self.known.get(name, 0))
-            gated = self.pointing_if.get(name, 0) in columns
-            if not gated or not all(column in columns and -math.inf < least < most < math.inf for column, least, most in at):
+            if not all(column in columns and -math.inf < least < most < math.inf for column, least, most in at):
                 raise ModelError(f"pointing {name} {at}: expected columns of numbers that are given, and rising edges")
+        for name, column in (*self.pointing_if.items(), *self.hidden_if.items()):
+            if column not in range(self.known.get(name, 0)):
+                raise ModelError(f"column {column} of {name}: expected one of the numbers that are given")
         for name, changes in self.relative.items():
             count, given = len(changes), self.known.get(name, 0)
-            if not given or not count or given % count or count != self.predicted.get(name) or not min(changes) > 0:
+            fits = given and count and not given % count and count == self.predicted.get(name)
+            if not fits or not all(0 < change < math.inf for change in changes):
                 raise ModelError(f"relative {name} {changes}: expected usual changes of given and predicted numbers")
         if bool(self.slots) != bool(self.slot_dim):
             raise ModelError(f"{self.slots} slots of {self.slot_dim} numbers: expected both or neither")
@@ -308,9 +314,8 @@ class Pointing(nn.Module):
         self.register_buffer("shift", -least / (most - least))
         self.mend = nn.Parameter(torch.zeros(2, len(edges)))
         self.rows, self.columns = (nn.Linear(waves * len(edges), width) for _ in range(2))
-        pair = (
-            torch.arange(width)[:, None] * -(-len(edges) // 2) // width
-        )  # to begin with, a feature is of one pair, x and y
+        # To begin with, a feature is of one pair, x and y.
+        pair = torch.arange(width)[:, None] * -(-len(edges) // 2) // width
         for layer, axis in ((self.columns, 0), (self.rows, 1)):
             reads = (pair == number // 2) & (number % 2 == axis)
             layer.weight.data *= reads.repeat_interleave(waves, 1) * math.sqrt(len(edges))
@@ -342,19 +347,17 @@ class DiT(nn.Module):
         self.place_in = nn.Linear(4 * PLACE_WAVES, width) if config.places else None
         known, points = sum(config.known.values()), [at[1:] for one in config.pointing.values() for at in one]
         self.pointing = Pointing(torch.tensor(points), width) if points else None
-        self.condition = nn.Sequential(
-            nn.Linear(LEVEL_FEATURES + known, width), nn.SiLU(), nn.Linear(width, width), nn.SiLU()
-        )
+        first, second = nn.Linear(LEVEL_FEATURES + known, width), nn.Linear(width, width)
+        self.condition = nn.Sequential(first, nn.SiLU(), second, nn.SiLU())
         self.modulation = nn.Linear(width, 9 * width)
         every = config.time_every
         self.blocks = nn.ModuleList(DiTBlock(config, bool(every) and i % every == every - 1) for i in range(config.depth))
         self.video_out = nn.Conv2d(width, config.channels * p * p, 3, padding=1)
         self.slot_out = nn.Linear(width, config.slot_dim) if config.slots else None
         self.heads = nn.ModuleDict({name: nn.Linear(width, numbers) for name, numbers in config.predicted.items()})
-        self.lines = nn.ModuleDict({name: nn.Linear(known, len(changes)) for name, changes in config.relative.items()})
+        self.rules = nn.ModuleDict({name: Rule(known, len(changes)) for name, changes in config.relative.items()})
         self.step_in = nn.Linear(LEVEL_FEATURES, width, bias=False) if config.step_sizes else None
-        self.lines.requires_grad_(False)
-        for weight in nn.ModuleList([self.modulation, self.lines, self.step_in or nn.Identity()]).parameters():
+        for weight in nn.ModuleList([self.modulation, self.step_in or nn.Identity()]).parameters():
             nn.init.zeros_(weight)
 
     def open_gates(self) -> None:
@@ -392,8 +395,7 @@ class DiT(nn.Module):
             entered = slots if given.slot_context is None else torch.cat([given.slot_context, slots], 2)
             extra.append(self.slot_in(entered.movedim(2, -2).flatten(-2)) + self.slot_names.to(patches.dtype))
         x = torch.cat([*extra, patches.flatten(2).transpose(1, 2).unflatten(0, (b, t))], 2)
-        causal = config.causal if given.causal is None else given.causal
-        at = self._positions(given.time_s, x.shape[2] - rows * columns, rows, columns, cache, causal)
+        at = self._positions(given, x.shape[2] - rows * columns, rows, columns, cache)
         text = None
         if given.text is not None and given.text_mask is not None:
             closed = torch.where(given.text_mask, 0.0, -1e4)[:, None, None]
@@ -408,22 +410,16 @@ class DiT(nn.Module):
         if self.slot_out is not None:
             result["slots"] = self.slot_out(x[:, :, 1 : 1 + config.slots])
         result |= {name: head(x[:, :, 0]) for name, head in self.heads.items()}
-        for name, line in self.lines.items():
-            changes = torch.tensor(config.relative[name], device=x.device)
-            weight, bias = (x.float() for x in line.parameters())
-            linear = (self.numbers(given.vectors)[..., None, :] * weight).sum(-1) + bias  # in float32 whatever the autocast
-            result[name] = given.vectors[name][..., -len(changes) :].float() + changes * (linear + result[name].float())
+        hidden = [given.vectors[name][..., column, None] > 0.5 for name, column in config.hidden_if.items()]
+        for name, rule in self.rules.items():
+            changes, ruled = torch.tensor(config.relative[name], device=x.device), rule(self.numbers(given.vectors))
+            moved = given.vectors[name][..., -len(changes) :].float() + changes * (ruled + result[name].float())
+            result[name] = torch.where(hidden[0], result[name].float(), moved) if hidden else moved
         return result
 
     def numbers(self, vectors: Mapping[str, Tensor]) -> Tensor:
-        """All given numbers as they are read, in float32; of those in `relative` the last ones, and the changes before them in
-        usual ones."""
-        read = {name: vectors[name].float() for name in self.config.known}
-        for name, changes in self.config.relative.items():
-            at = read[name].reshape(*read[name].shape[:-1], -1, len(changes))
-            moved = (at[..., 1:, :] - at[..., :-1, :]) / torch.tensor(changes, device=at.device)
-            read[name] = torch.cat([at[..., -1:, :], moved], -2).flatten(-2)
-        return torch.cat(list(read.values()), -1)
+        """All given numbers as they are read (`kinema.models.rules.as_read`)."""
+        return as_read({name: vectors[name] for name in self.config.known}, self.config.relative)
 
     def modulate(self, x: Tensor, condition: Tensor) -> tuple[Tensor, Tensor]:
         """How a condition [B, T, M, W] enters: tokens [B, T, N, W] as blocks get them, and the modulation [B, T, M, 9, W]."""
@@ -447,23 +443,17 @@ class DiT(nn.Module):
             raise ModelError("a step size: expected none, as this network was not trained for few steps")
         return self.condition[1:](made)  # type: ignore[no-any-return]
 
-    def _positions(
-        self, time_s: Tensor, extra: int, rows: int, columns: int, cache: FrameCache | None, causal: bool
-    ) -> Positions:
+    def _positions(self, given: DiTInput, extra: int, rows: int, columns: int, cache: FrameCache | None) -> Positions:
         """Tokens that stand for no place lie at the origin, which turns nothing."""
-        device, dim = time_s.device, self.config.width // self.config.heads
+        time_s, device, dim = given.time_s, given.time_s.device, self.config.width // self.config.heads
         unit = HEIGHT_UNITS / rows
-        y, x = torch.meshgrid(
-            (torch.arange(rows, device=device) + 0.5) * unit,
-            (torch.arange(columns, device=device) + 0.5) * unit,
-            indexing="ij",
-        )
-        places = torch.cat([torch.zeros(extra, 2, device=device), torch.stack([y, x], -1).flatten(0, 1)])
+        cells = torch.cartesian_prod(*((torch.arange(count, device=device) + 0.5) * unit for count in (rows, columns)))
+        places = torch.cat([torch.zeros(extra, 2, device=device), cells])
         read_s = time_s if cache is None or cache.time_s is None else torch.cat([cache.time_s, time_s], 1)
         first = read_s[:, -1:]
         now, read = (rotary(((s - first) * TIME_UNITS)[:, None, None], dim) for s in (time_s, read_s))
         bias = None
-        if causal and time_s.shape[1] > 1:
+        if (self.config.causal if given.causal is None else given.causal) and time_s.shape[1] > 1:
             later = torch.ones(time_s.shape[1], read_s.shape[1], dtype=torch.bool, device=device)
             bias = torch.where(later.triu(1 + read_s.shape[1] - time_s.shape[1]), -1e4, 0.0)
         if cache is not None and cache.bias is not None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
 
@@ -20,6 +21,11 @@ from kinema.text.folder_encoder import FolderEncoder
 
 MAX_TOKENS = 64
 """Tokens of a text that are read."""
+EXACT = ("rules.", "pointing.scale", "pointing.shift", "pointing.mend")
+"""How the names of weights begin that stay in float32, whatever the others are cast to or stored as: rules and places, as a rollout
+reads its own answers again and again."""
+MOST_SPREADS = 5.0
+"""How far from their mean numbers of a recording are read, in their spreads."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -164,7 +170,21 @@ class DiTModel(LoadedModel):
         super().__init__(config.name, network, autoencoder, device)
         self.config = config
         self.text_folder = Path(config.text_encoder)
-        self.network = network.to(self.device, self.dtype).eval().requires_grad_(False)
+        self.network = network.to(self.device).eval().requires_grad_(False)
+        for name, x in [*network.named_parameters(), *network.named_buffers()]:
+            x.data = x.data if name.startswith(EXACT) else x.data.to(self.dtype)
+
+    @cached_property
+    def number_bounds(self) -> tuple[Tensor, Tensor] | None:
+        """The least and the most of a world's numbers in its recording [D], as the network reads them: what it predicts of its own
+        predictions must not drift away. None where they are predicted anew each time, or there are none."""
+        if not self.config.network.relative:
+            return None
+        about = (self.config.world or {})["sensors"]
+        mean, std, least, most = (torch.tensor(about[name], device=self.device) for name in ("mean", "std", "least", "most"))
+        return ((least - mean) / std).clamp(-MOST_SPREADS, MOST_SPREADS), ((most - mean) / std).clamp(
+            -MOST_SPREADS, MOST_SPREADS
+        )
 
     def _open_text(self) -> TextEncoder:
         if not self.config.text_encoder:

@@ -29,7 +29,7 @@ from kinema.errors import InputError, ModelError, OutputError
 from kinema.models.config import DenoiserConfig
 from kinema.models.denoiser import Denoiser
 from kinema.models.dit import DiT
-from kinema.models.dit_model import DiTModel, DiTModelConfig, LoadedModel
+from kinema.models.dit_model import EXACT, DiTModel, DiTModelConfig, LoadedModel
 from kinema.models.formats import FORMAT, current_config, current_weights, without_world_entries
 from kinema.types import parse_json, path_exists
 
@@ -341,15 +341,16 @@ def _assembled(
 
 
 def as_bfloat16(weights: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Weights as they are stored usually."""
-    return {name: value.detach().to("cpu", torch.bfloat16).contiguous() for name, value in weights.items()}
+    """Weights as they are stored usually: in bfloat16, EXACT ones in float32."""
+    kinds = {name: torch.float32 if name.startswith(EXACT) else torch.bfloat16 for name in weights}
+    return {name: value.detach().to("cpu", kinds[name]).contiguous() for name, value in weights.items()}
 
 
 def as_int8(weights: dict[str, Tensor]) -> dict[str, Tensor]:
     """Weights as they are stored with int8: large ones as whole numbers from -127 to 127 with a scale for each row."""
     stored = as_bfloat16(weights)
     for name, value in weights.items():
-        if value.dim() > 1 and value.numel() >= SMALL:
+        if value.dim() > 1 and value.numel() >= SMALL and not name.startswith(EXACT):
             whole = value.detach().to("cpu", torch.float32)
             scale = whole.flatten(1).abs().amax(1).clamp_min(1e-12) / 127
             stored[name] = (whole / scale.view(-1, *[1] * (whole.dim() - 1))).round().to(torch.int8).contiguous()

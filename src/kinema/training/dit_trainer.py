@@ -170,8 +170,8 @@ class DiTTrainer(TrainingLoop):
         self._module = self._arranged(average)
         self.optimizer = Optimizer(self.model, recipe, average=average, muon=self._muon())
         self.checkpoints = ShardedCheckpoints(out, ranks)
-        self.autoencoder_s = 0.0
-        """Seconds that its autoencoder was trained on."""
+        self.before_s = 0.0
+        """Seconds that were spent before: on its autoencoder, on rules."""
         self.measure: Callable[[Estimator, torch.device], dict[str, float]] | None = None
         """Figures on what is held out, taken every `held_out_every_s`; all ranks call it."""
         self.board: Callable[[int, dict[str, float]], None] | None = None
@@ -320,7 +320,7 @@ class DiTTrainer(TrainingLoop):
             "recipe": asdict(self.recipe),
             "minutes": self.minutes,
             "steps": self.steps,
-            "codec_s": self.autoencoder_s,
+            "codec_s": self.before_s,
             "data": self.data,
             "speed": self._speed.figures(),
             "forecast": self.forecast,
@@ -368,7 +368,7 @@ class DiTTrainer(TrainingLoop):
                 self.model.load_state_dict({name: like(x, own[name]) for name, x in state["model"].items()}, strict=True)
                 self.optimizer.load_state_dict(state["optimizer"], state["step"])
             self.go_on(state)
-            self.autoencoder_s = float(state.get("codec_s", 0.0))
+            self.before_s = float(state.get("codec_s", 0.0))
             self.forecast = str(state.get("forecast", ""))
 
     def finished(self, autoencoder: VideoAutoencoder) -> DiTModel:

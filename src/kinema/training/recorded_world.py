@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import os
 import re
 import time
@@ -42,9 +43,10 @@ from kinema.training.forecast import world_kind
 from kinema.training.length import check_minutes, check_steps, worth_compiling
 from kinema.training.parallel import ALONE, Ranks
 from kinema.training.recordings import SHORTEST, Among, Recordings, held_back, usable
+from kinema.training.rules import find_rule, load_rule, save_rule
 from kinema.training.sharded_checkpoint import holds_run, load_run
 from kinema.training.sources import Data, WeightedFolder, absolute_folder, folder_name, weighted_folders
-from kinema.training.world_lesson import RecordingsLesson, WorldRecipe
+from kinema.training.world_lesson import RULE_SECONDS, RULE_STEPS, RecordingsLesson, WorldRecipe
 from kinema.training.world_report import evaluate, in_better_order, save_starts, world_card
 from kinema.types import parse_json, python_values
 
@@ -86,6 +88,7 @@ def config_for(data: Dataset, recordings: Recordings, recipe: WorldRecipe, name:
             pointing=_pointing(recordings, about["action"], recipe.context, bool(wanted)) if recipe.points else {},
             text_dim=0 if recordings.text is None else recordings.text[0].shape[-1],
             pointing_if={WANTED: wanted[WANTED] - 2} if wanted and recipe.points else {},
+            hidden_if={WANTED: wanted[WANTED] - 1} if wanted and recipe.relative else {},
             relative={"sensors": [round(x, 4) for x in recordings.changes.tolist()]}
             if recordings.sensors and recipe.relative
             else {},
@@ -118,6 +121,12 @@ def config_for(data: Dataset, recordings: Recordings, recipe: WorldRecipe, name:
     )
 
 
+def _as_begun(config: DiTModelConfig, began: DiTConfig) -> DiTModelConfig:
+    """With what is found out from recordings, as the run that goes on found it, perhaps by an earlier version."""
+    found = {name: getattr(began, name) for name in ("pointing", "pointing_if", "relative", "hidden_if")}
+    return replace(config, network=replace(config.network, **found))
+
+
 def _pointing(recordings: Recordings, spec: dict[str, Any], context: int, wanted: bool) -> dict[str, list[Point]]:
     """Numbers that may be places (`DiTConfig.pointing`): of the last action, where at most MOST_POINTS of them have edges, as those
     of a robot with more joints are angles or forces; x and y of told entities. None of several recordings, whose actions differ."""
@@ -131,7 +140,8 @@ def _pointing(recordings: Recordings, spec: dict[str, Any], context: int, wanted
         named = [
             (i, c) for i, c in enumerate(recordings.entity_columns) if recordings.sensor_names[c].endswith((".x", ".y"))
         ]
-        pointing[WANTED] = [(i, round(least[c], 2), round(most[c], 2)) for i, c in named if least[c] < most[c]]
+        edges = [(i, round(least[c], 2), round(most[c], 2)) for i, c in named]
+        pointing[WANTED] = [edge for edge in edges if edge[1] < edge[2]]
     return pointing
 
 
@@ -187,6 +197,25 @@ def _autoencoder(
             card=f"# autoencoder\n\n{recipe.autoencoder} trained on over {total:,} pictures.\n",
         )
     return load_autoencoder(out / AUTOENCODER, device=device)
+
+
+def _rule(
+    recordings: Recordings,
+    config: DiTModelConfig,
+    recipe: WorldRecipe,
+    out: Path,
+    minutes: float | None,
+    steps: int | None,
+    again: bool,
+) -> dict[str, torch.Tensor]:
+    """That of a recording's numbers, found and stored; taken as it is when a run goes on (`again`)."""
+    found = load_rule(out, config.network) if again else None
+    if found is None:
+        seconds = math.inf if minutes is None else min(RULE_SECONDS, 60 * minutes * recipe.rule_share)
+        at_most = None if steps is None else round(RULE_STEPS * steps * recipe.rule_share)
+        found = find_rule(recordings, config.network, seconds=seconds, steps=at_most, seed=recipe.seed)
+        save_rule(found, out)
+    return found
 
 
 def _begun(out: Path) -> dict[str, Any] | None:
@@ -398,8 +427,18 @@ def _train(
     every = _tracks(datasets, autoencoder, out, ranks, partial(Recordings, show=reading, reward_scale=scale, text=text))
     configs = [config_for(data, one, wish, _name_of(data)) for data, one in zip(datasets, every, strict=True)]
     configs = [replace(config, **encoder_entries(text)) if config.network.text_dim else config for config in configs]
-    left = minutes * (1 - share) if minutes is not None else None
-    lesson = RecordingsLesson([(one, weight) for one, (_, weight) in zip(every, learned, strict=True)], wish)
+    if state is not None:
+        with checkpoint.fitting(out):
+            configs = [_as_begun(config, DiTConfig.from_dict(state["config"]["network"])) for config in configs]
+    begun, rule = time.monotonic(), None
+    if configs[0].network.relative and state is None:
+        rule = ranks.prepare(
+            lambda: _rule(every[0], configs[0], wish, out, minutes, steps, resume),
+            lambda: _rule(every[0], configs[0], wish, out, minutes, steps, True),
+        )
+    rule_s = time.monotonic() - begun
+    left = max(minutes * (1 - share) - rule_s / 60, 0.0) if minutes is not None else None
+    lesson = RecordingsLesson([(one, weight) for one, (_, weight) in zip(every, learned, strict=True)], wish, rule)
     trainer = DiTTrainer(
         wish, configs[0], lesson, out, minutes=left, steps=steps, device=device, data=_identity(learned), ranks=ranks
     )
@@ -409,7 +448,7 @@ def _train(
     trainer.board = boards
     if state is not None:
         trainer.load(state)
-    trainer.autoencoder_s += autoencoder_s
+    trainer.before_s += autoencoder_s + rule_s
 
     def held_out(network: Estimator, at: torch.device) -> dict[str, float]:
         return ranks.mean_figures(lesson.held_out_figures(network, at, share=ranks.share()))
@@ -456,7 +495,7 @@ def _finish(
         "recipe": "world",
         "data": str(dataset.folder),
         "steps": trainer.step,
-        "minutes": round((trainer.elapsed_s + trainer.autoencoder_s) / 60, 1),
+        "minutes": round((trainer.elapsed_s + trainer.before_s) / 60, 1),
         "date": date.today().isoformat(),
         "figures": {name: round(value, 3) for name, value in figures.items()},
         "forecast": trainer.forecast,

@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -22,7 +21,7 @@ from kinema.datasets.latent_build import autoencoder_hash
 from kinema.datasets.lerobot import Dataset
 from kinema.envs.spaces import padded
 from kinema.errors import InputError
-from kinema.models.dit import DiT
+from kinema.models.dit_model import MOST_SPREADS
 from kinema.text import TextEncoder, default_encoder
 from kinema.training.track_files import TrackFiles, TrackWriter
 
@@ -34,10 +33,6 @@ HELD_BACK = 0.1
 """Share of the episodes that training never sees, one at least."""
 LEAST_CHANGE = 0.05
 """Of a number from one frame to the next, in spreads, in which its errors count."""
-MOST_FITTED = 50_000
-"""Frames by which what is linear in changes is fitted."""
-RIDGE = 1e-5
-"""Of that fit, in units of the mean square of what is read: numbers may be given twice."""
 MAX_TOKENS = 40
 MOST_SHOWN = 8192
 """Pictures that the autoencoder is judged by, about."""
@@ -225,9 +220,9 @@ class Recordings:
         return (reward / self.reward_scale).clamp(-REWARD_LIMIT, REWARD_LIMIT)
 
     def scaled(self, sensors: Tensor | NDArray[np.float32]) -> Tensor:
-        """Numbers [..., D] as the network reads them: in spreads from their mean, up to 5."""
+        """Numbers [..., D] as the network reads them: in spreads from their mean, up to MOST_SPREADS."""
         scaled = (torch.as_tensor(sensors) - torch.from_numpy(self.mean)) / torch.from_numpy(self.std)
-        return scaled.float().clamp(-5, 5)
+        return scaled.float().clamp(-MOST_SPREADS, MOST_SPREADS)
 
     def idle(self) -> int:
         """Of one-of-N actions the one that changes pictures least: what is done while nobody presses a key."""
@@ -240,25 +235,6 @@ class Recordings:
             count.index_add_(0, taken, torch.ones_like(change))
         mean = torch.where(count > 0, moved / count.clamp_min(1), torch.inf)
         return int(mean.argmin()) if mean.min() < 0.8 * mean[0] else 0
-
-    def linear_changes(self, network: DiT, name: str) -> Tensor:
-        """[F + 1, D]: how the numbers of that name change, in usual changes, as far as it is linear in what the network reads of
-        the frames before (`DiT.numbers`) and, in the last row, constant: by least squares over frames that training sees,
-        MOST_FITTED or a few more. Zeros where no episode is long enough."""
-        config, read, moved, count = network.config, list[Tensor](), list[Tensor](), 0
-        for number in np.random.default_rng(0).permutation(len(self._share(held_back=False))):
-            one, frames = self.episodes[number], len(self.episodes[number][name]) - config.context
-            if frames > 0 and count < MOST_FITTED:
-                none = {key: torch.zeros(frames, numbers) for key, numbers in config.known.items()}
-                known = {key: contexts(one[key][None].float(), config.context)[0].flatten(1) for key in none if key in one}
-                read.append(network.numbers(none | known))
-                moved.append(one[name][config.context - 1 :].diff(dim=0) / torch.tensor(config.relative[name]))
-                count += frames
-        if not read:
-            return torch.zeros(sum(config.known.values()) + 1, len(config.relative[name]))
-        x, y = F.pad(torch.cat(read), (0, 1), value=1.0).double(), torch.cat(moved).double()
-        fit: Tensor = torch.linalg.solve(x.T @ x + RIDGE * count * torch.eye(x.shape[1]), x.T @ y).float()
-        return fit
 
     def _share(self, *, held_back: bool) -> range:
         """Numbers of the episodes that are held back, or of the others."""

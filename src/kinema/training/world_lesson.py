@@ -37,7 +37,8 @@ CHANGED = 4.0
 HELD_OUT_WORLD_LEVELS = (0.5, 1.0)
 """At which held-out errors are measured; a rollout asks at the last one, 1."""
 HELD_OUT_BATCHES, HELD_OUT_ROWS = 2, 12
-VECTOR_WEIGHTS = {"reward": 1.0, "terminated": 1.0, "sensors": 0.05}
+RULE_SECONDS, RULE_STEPS = 180.0, 100
+"""The longest that a rule is looked for; and how many steps of that are as long as one of the network, about."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,8 +77,12 @@ class WorldRecipe(DiTRecipe):
     relative: bool = True
     """Whether numbers are predicted as changes from the last ones (`DiTConfig.relative`), and their errors count in what they
     usually change by."""
+    rule_share: float = 0.05
+    """Share of the time in which a small network is fitted to how numbers change, RULE_SECONDS at most; 0: a line alone is."""
+    numbers_weight: float = 0.05
+    """By which errors of numbers count, beside those of rewards and ends: more drowns the picture."""
     before: ClassVar[Mapping[str, Any]] = {
-        "numbers_share": 0.0, "relative": False,
+        "numbers_share": 0.0, "relative": False, "numbers_weight": 0.3, "rule_share": 0.0,
         "wanted_share": 0.0, "hidden_share": 0.0, "told_alike": False, "points": False, "pure_share": 0.25, "open_gates": False,
     }  # fmt: skip
     told_alike: bool = True
@@ -190,13 +195,16 @@ def draw_world_batch(
     video, k = tracks["video"], recipe.context
     targets = {name: x[:, k:] for name, x in tracks.items() if name != "action"}
     lives, wanted, jumps = torch.ones(b, 1, 1), None, torch.zeros(b, dtype=torch.bool)
-    number_weight = (recordings.changes**-2 if recipe.relative else torch.ones(recordings.sensors)).expand(b, t, -1)
+    unit = recordings.changes if recipe.relative else torch.ones(recordings.sensors)
+    number_weight = (unit**-2).expand(b, t, -1)
     if recordings.entity_columns and recipe.wanted_share:
         kind = torch.rand(b, generator=generator) if not held_back else torch.full((b,), recipe.wanted_share)
         jumps, hidden = kind < recipe.wanted_share, kind > 1 - recipe.hidden_share
         others = recordings.windows(recordings.elsewhere(rng, places, t), t, 0)
         targets = {name: torch.where(jumps.view(-1, *[1] * (x.dim() - 1)), others[name], x) for name, x in targets.items()}
-        some = torch.rand(b, t, generator=generator) < (0.0 if held_back else recipe.numbers_share)
+        some = torch.zeros(b, t, dtype=torch.bool)
+        if recipe.numbers_share and not held_back:
+            some = torch.rand(b, t, generator=generator) < recipe.numbers_share
         with_numbers = jumps[:, None] | some & ~hidden[:, None]
         wanted = wanted_numbers(
             targets["sensors"][..., recordings.entity_columns], with_numbers, hidden[:, None].expand(b, t)
@@ -221,7 +229,7 @@ def draw_world_batch(
         tracks={name: x[rows].to(device) for name, x in tracks.items()},
         targets={name: x[rows].to(device) for name, x in targets.items()},
         lives=lives[rows].to(device),
-        number_weight=number_weight[rows].to(device),
+        number_weight=recipe.numbers_weight * number_weight[rows].to(device),
         wanted=None if wanted is None else wanted[rows].to(device),
         level=level[rows].to(device),
         noise=noise[rows].to(device),
@@ -247,18 +255,24 @@ def world_losses(network: Estimator, batch: WorldBatch) -> dict[str, Tensor]:
     """Squared errors of what is asked for, by track."""
     made, clean = network(batch.given(batch.level)), batch.clean()
     losses = {"video": squared_error(made["video"], clean, batch.weight)}
-    for name, weight in VECTOR_WEIGHTS.items():
+    for name, counts in (("reward", batch.lives), ("terminated", batch.lives), ("sensors", batch.number_weight)):
         if name in made:
-            counts = batch.number_weight if name == "sensors" else batch.lives
-            losses[name] = weight * squared_error(made[name], batch.targets[name], counts)
+            losses[name] = squared_error(made[name], batch.targets[name], counts)
     return losses
 
 
 class RecordingsLesson:
     """What a world model learns from (`kinema.training.dit_trainer.Lesson`)."""
 
-    def __init__(self, recordings: Recordings | Sequence[tuple[Recordings, float]], recipe: WorldRecipe) -> None:
-        """Several recordings come with their weights; each step is of one of them."""
+    def __init__(
+        self,
+        recordings: Recordings | Sequence[tuple[Recordings, float]],
+        recipe: WorldRecipe,
+        rule: Mapping[str, Tensor] | None = None,
+    ) -> None:
+        """Several recordings come with their weights; each step is of one of them. rule: weights of that of the numbers
+        (`kinema.training.rules.find_rule`); None: nothing is known of how they change."""
+        self.rule = rule
         several = [(recordings, 1.0)] if isinstance(recordings, Recordings) else list(recordings)
         self.recordings, weights = [one for one, _ in several], np.array([weight for _, weight in several], np.float64)
         self.shares, self.recipe = weights / weights.sum(), recipe
@@ -276,11 +290,10 @@ class RecordingsLesson:
         return min(int(2 ** rng.choice(4, p=(0.6, 0.2, 0.12, 0.08))), self.recipe.own_most)
 
     def begin(self, network: DiT) -> None:
-        """What is linear in how numbers change, as in a robot that follows its target, is fitted to the recording."""
-        for name, line in network.lines.items():
-            fit = self.recordings[0].linear_changes(network, name)
-            line.get_parameter("weight").copy_(fit[:-1].T)
-            line.get_parameter("bias").copy_(fit[-1])
+        """The network gets the rule by which numbers change."""
+        if self.rule is not None:
+            for rule in network.rules.values():
+                rule.load_state_dict(self.rule)
 
     @property
     def targets(self) -> int:

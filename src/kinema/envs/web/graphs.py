@@ -26,7 +26,7 @@ from torch import Tensor, nn
 
 from kinema.autoencoder import Autoencoder
 from kinema.errors import InputError
-from kinema.inference.dit_rollout import WANTED, FrameInput, denoise_frame, number_bounds
+from kinema.inference.dit_rollout import WANTED, FrameInput, denoise_frame
 from kinema.models.dit import FrameCache
 from kinema.models.dit_model import DiTModel
 
@@ -83,7 +83,7 @@ class ExportedStep(nn.Module):
         super().__init__()
         self.network = copy.deepcopy(model.network).float()
         self.spread, self.steps, self.shapes = model.config.spread, steps, step_shapes(model)
-        self.first, self.bounds = model.config.first_columns, number_bounds(model)
+        self.first, self.bounds = model.config.first_columns, model.number_bounds
         self.names = [*self.shapes.inputs, *(("text", "text_mask") if model.config.network.text_dim else ())]
         self.outputs = ["video", *model.config.network.predicted]
         self.outputs += [name for name in self.shapes.inputs if name.startswith(("keys_", "values_"))]

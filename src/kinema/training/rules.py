@@ -1,0 +1,202 @@
+"""How a recording's numbers change, found out of numbers alone before a network learns pictures: `kinema.models.rules.Rule`.
+
+A line is fitted by least squares, then a small network to what is left. A step of that costs a hundredth of a step of the network
+for pictures, so it sees each frame hundreds of times more often: where a ball bounces is learned in a minute. A share of the frames
+checks both: numbers that they do not foretell, as those that jump or are noise, are left alone.
+
+Axes: N frames, K frames that are read, A numbers of an action, D numbers of a frame, F numbers that are read in all.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import cast
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from kinema.errors import OutputError
+from kinema.models.dit import DiTConfig
+from kinema.models.rules import Rule, as_read
+from kinema.training.recordings import Recordings, contexts
+from kinema.training.seeds import seeded
+
+log = logging.getLogger(__name__)
+
+NAME = "sensors"
+"""The numbers that have a rule."""
+FILE = "rules.safetensors"
+"""In the run's folder: weights of the rule, so that a run that goes on need not find it again."""
+MOST_FITTED, MOST_READ, TOGETHER, CHECKED = 50_000, 50_000_000, 64, 8
+"""By how many frames a rule is found at most, with how many numbers in all; how many of them stay together; one in how many of
+these parts checks it."""
+RIDGES = (1e-5, 1e-3, 1e-1)
+"""How much a line may be drawn to zero, for numbers of variance 1: hardly, as numbers may be given twice, or more, where there is
+little to fit by."""
+BATCH, RATE, DECAY, CHECK_EVERY = 512, 2e-3, 0.01, 200
+RARE = 0.3
+"""From how many usual changes on an error counts by its size and not by its square: a few jumps, as of a score, must not decide."""
+NOISE = 0.1
+"""The most that numbers are disturbed by, in usual changes: a rollout reads its own answers, which are a little off."""
+BETTER = 0.8
+"""The share of the line's error below which the small network has learned something that holds elsewhere too."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Examples:
+    """Frames to learn a rule from: numbers [N, K, D] and actions [N, K * A] before each, and its own numbers [N, D]."""
+
+    numbers: Tensor
+    action: Tensor
+    after: Tensor
+
+    def __len__(self) -> int:
+        return len(self.after)
+
+    def at(self, index: Tensor) -> Examples:
+        return Examples(numbers=self.numbers[index], action=self.action[index], after=self.after[index])
+
+    def read(self, config: DiTConfig, noise: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """What a network reads of these frames [N, F], what is not recorded as zeros, and how numbers change [N, D] in usual
+        changes. noise: added to the numbers before [N, K, D]."""
+        before = self.numbers if noise is None else self.numbers + noise
+        given = {name: before.new_zeros(len(self), width) for name, width in config.known.items()}
+        read = as_read(given | {"action": self.action, NAME: before.flatten(1)}, config.relative)
+        return read, (self.after - before[:, -1]) / torch.tensor(config.relative[NAME])
+
+
+def examples(recordings: Recordings, config: DiTConfig) -> tuple[Examples, Examples]:
+    """Frames that training sees and that have as many before them as the network reads: those that a rule is fitted to, and those
+    that check it, in parts of TOGETHER frames by chance. Either may be none."""
+    parts: list[list[tuple[Tensor, Tensor, Tensor]]] = [[], []]
+    for which, (number, begin, end) in enumerate(_parts(recordings, config)):
+        one = recordings.episodes[number]
+        before = (one[name][None, begin - config.context : end].float() for name in (NAME, "action"))
+        numbers, action = (contexts(x, config.context)[0] for x in before)
+        parts[which % CHECKED == 1].append((numbers, action.flatten(1), one[NAME][begin:end].float()))
+    width, count = recordings.action_width * config.context, recordings.sensors
+    none = torch.zeros(0, config.context, count), torch.zeros(0, width), torch.zeros(0, count)
+    joined = [[torch.cat(tensors) for tensors in zip(none, *part, strict=True)] for part in parts]
+    seen, check = (Examples(numbers=numbers, action=action, after=after) for numbers, action, after in joined)
+    return seen, check
+
+
+def _parts(recordings: Recordings, config: DiTConfig) -> Iterator[tuple[int, int, int]]:
+    """Number of an episode, and first and end of some frames of it, in an order by chance."""
+    seen = range(len(recordings.episodes) - recordings.num_held_back)
+    every = [
+        (number, at, min(at + TOGETHER, len(recordings.episodes[number][NAME])))
+        for number in seen
+        for at in range(config.context, len(recordings.episodes[number][NAME]), TOGETHER)
+    ]
+    most = min(MOST_FITTED, MOST_READ // sum(config.known.values())) // TOGETHER + 1
+    for which in np.random.default_rng(0).permutation(len(every))[:most]:
+        yield every[which]
+
+
+def fit_line(rule: Rule, seen: Examples, check: Examples, config: DiTConfig) -> None:
+    """By least squares over all examples. Those that check say of each number which of RIDGES fits it best; nothing changes where
+    none of them is better than that."""
+    (x, y), (x_check, y_check) = (one.read(config) for one in (seen, check))
+    varies = F.pad((x != 0).any(0), (0, 1), value=True)
+    x, x_check = (F.pad(one, (0, 1), value=1.0)[:, varies].double() for one in (x, x_check))
+    y, y_check = y.double(), y_check.double()
+    xx, xy, unit = x.T @ x, x.T @ y, torch.eye(x.shape[1], dtype=torch.float64)
+    more, all_xy = x_check.T @ x_check, xy + x_check.T @ y_check
+    best, error = torch.zeros_like(xy), y_check.square().sum(0)
+    for ridge in RIDGES:
+        missed = (x_check @ torch.linalg.solve(xx + ridge * len(x) * unit, xy) - y_check).square().sum(0)
+        again = torch.linalg.solve(xx + more + ridge * (len(x) + len(x_check)) * unit, all_xy)
+        best, error = torch.where(missed < error, again, best), torch.minimum(missed, error)
+    fit = torch.zeros(len(varies), best.shape[1])
+    fit[varies] = best.float()
+    rule.line.weight.copy_(fit[:-1].T)
+    rule.line.bias.copy_(fit[-1])
+
+
+def fit_bend(
+    rule: Rule, seen: Examples, check: Examples, config: DiTConfig, *, seconds: float, steps: int | None, seed: int
+) -> int:
+    """To what the line leaves, for so long or so many steps, whichever ends first; kept as it was when the examples that check were
+    foretold best, and only for numbers that are foretold much better with it. Returns the steps."""
+    generator, began, step = torch.Generator().manual_seed(seed), time.monotonic(), 0
+    first, last = (cast(nn.Linear, rule.bend[at]) for at in (0, -1))
+    first.weight[:, ~(seen.read(config)[0] != 0).any(0)] = 0.0  # what is not recorded says nothing
+    rule.bend.requires_grad_(True)
+    optimizer = torch.optim.AdamW(rule.bend.parameters(), lr=RATE, betas=(0.9, 0.99), weight_decay=DECAY, fused=True)
+    unit, (x_check, y_check) = torch.tensor(config.relative[NAME]), check.read(config)
+    with torch.no_grad():
+        best_error = of_line = F.huber_loss(rule.line(x_check), y_check, reduction="none", delta=RARE).mean(
+            0
+        )  # of each number
+    best = {name: x.clone() for name, x in rule.bend.state_dict().items()}
+    done = 0.0
+    while done < 1:
+        batch = seen.at(torch.randint(len(seen), (BATCH,), generator=generator))
+        size = NOISE * unit * torch.rand(BATCH, 1, 1, generator=generator)
+        read, moved = batch.read(config, size * torch.randn(batch.numbers.shape, generator=generator))
+        F.huber_loss(rule(read), moved, delta=RARE).backward()  # type: ignore[no-untyped-call]
+        torch.nn.utils.clip_grad_norm_(rule.bend.parameters(), 1.0)
+        for group in optimizer.param_groups:
+            group["lr"] = RATE * min(1.0, step / 100, 2 * (1 - done))
+        optimizer.step()
+        optimizer.zero_grad()
+        step += 1
+        done = max((time.monotonic() - began) / seconds, step / steps if steps else 0.0)
+        if step % CHECK_EVERY == 0 or done >= 1:
+            with torch.no_grad():
+                error = F.huber_loss(rule(x_check), y_check, reduction="none", delta=RARE).mean(0)
+            error = torch.where(error < BETTER * of_line, error, of_line)
+            if error.mean() < best_error.mean():
+                best_error, best = error, {name: x.clone() for name, x in rule.bend.state_dict().items()}
+    rule.bend.load_state_dict(best)
+    rule.bend.requires_grad_(False)
+    useless = best_error == of_line
+    last.weight[useless], last.bias[useless] = 0.0, 0.0
+    return step
+
+
+def find_rule(
+    recordings: Recordings, config: DiTConfig, *, seconds: float, steps: int | None, seed: int
+) -> dict[str, Tensor]:
+    """The weights of a rule of how a recording's numbers change. seconds, steps: of its small network; 0: a line alone."""
+    with seeded(seed):
+        rule = Rule(sum(config.known.values()), recordings.sensors)
+    seen, check = examples(recordings, config)
+    if len(seen) and len(check):
+        fit_line(rule, seen, check, config)
+        did = fit_bend(rule, seen, check, config, seconds=seconds, steps=steps, seed=seed) if seconds and steps != 0 else 0
+        read, moved = check.read(config)
+        left = (rule(read) - moved).square().mean() / moved.square().mean().clamp_min(1e-12)
+        log.info(
+            "numbers: a rule after %d steps leaves %.2f of how they change in frames that it was not fitted to", did, left
+        )
+    return rule.state_dict()
+
+
+def save_rule(weights: dict[str, Tensor], out: Path) -> None:
+    """OutputError: it cannot be written."""
+    try:
+        save_file({name: x.contiguous() for name, x in weights.items()}, out / f".{FILE}.tmp")
+        (out / f".{FILE}.tmp").replace(out / FILE)
+    except (OSError, SafetensorError) as error:
+        raise OutputError(f"{out / FILE} could not be written: {error}") from None
+
+
+def load_rule(out: Path, config: DiTConfig) -> dict[str, Tensor] | None:
+    """None where there is none that can be read and fits."""
+    expected = Rule(sum(config.known.values()), len(config.relative[NAME])).state_dict()
+    try:
+        weights: dict[str, Tensor] = load_file(out / FILE)
+    except (OSError, SafetensorError):
+        return None
+    same = weights.keys() == expected.keys() and all(x.shape == expected[name].shape for name, x in weights.items())
+    return weights if same else None
