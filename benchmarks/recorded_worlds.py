@@ -56,7 +56,7 @@ ENVS = {
     "MiniGrid-Empty-6x6-v0": (150, 100),
     "MiniGrid-Empty-Random-6x6-v0": (150, 60),
     "CrafterReward-v1": (60, 300),
-    "gym_pusht:gym_pusht/PushT-v0": (60, 300),
+    "gym_pusht:gym_pusht/PushT-v0": (200, 300),
 }
 """Episodes recorded of each, and how long they are at most."""
 PUSHED = "gym_pusht:gym_pusht/PushT-v0"

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import shlex
 import sys
 from dataclasses import asdict
@@ -34,6 +35,7 @@ from kinema.training.dit_trainer import DiTTrainer
 from kinema.training.flops import dit_flops
 from kinema.training.recorded_world import config_for
 from kinema.training.recordings import Recordings
+from kinema.training.rules import find_rule
 from kinema.training.world_lesson import RecordingsLesson, WorldRecipe, draw_world_batch
 from kinema.training.world_report import SHOWN, evaluate
 from kinema.types import parse_json
@@ -58,6 +60,8 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "no memory beyond four frames": {"time_every": 0},
     "every block reads frames further back": {"time_every": 1},
 }
+RULE_OF = 5000
+"""Steps in which the rule of a recording's numbers is found, where there are any; the same for all variants."""
 COUNTED = 400
 """Steps whose passes over the network's own past say how many there are in a run."""
 
@@ -74,7 +78,10 @@ def trained(
     """The world of a variant, with averaged weights, its steps, and its errors on held-out windows."""
     recipe = WorldRecipe(compile=False, save_every_s=1e9, autoencoder_share=0.0, **settings)
     config = config_for(data, recordings, recipe, "world-recipe")
-    lesson = RecordingsLesson(recordings, recipe)
+    rule = (
+        find_rule(recordings, config.network, seconds=math.inf, steps=RULE_OF, seed=0) if config.network.relative else None
+    )
+    lesson = RecordingsLesson(recordings, recipe, rule)
     batch = draw_world_batch(recordings, recipe, 0, torch.device("cpu"))
     steps = round(flops / passes_of(lesson) / dit_flops(config.network, batch.given(batch.level)))
     trainer = DiTTrainer(recipe, config, lesson, out, steps=steps)

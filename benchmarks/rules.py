@@ -1,0 +1,149 @@
+"""How far numbers are foretold without pictures: python -m benchmarks.rules DATA ... [--minutes N] [--write]
+
+Of each recording with entities a rule is found as `kinema train world` finds it (`kinema.training.rules`), and numbers of held-back
+episodes are stepped with it and their true actions: how far entities are from their places after some frames, with the rule, with
+its line alone, and left where they were last known, in the entities' own units. And what the rule leaves of how numbers change from
+one frame to the next, as a share of the squared changes, in frames that it was not fitted to.
+
+Nothing is painted: a world that predicts its numbers first is as good as these at first, and learns more by its pictures.
+--write puts the rows into docs/measurements/rules.md, where rows of other recordings stay.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+from datetime import date
+from pathlib import Path
+
+import torch
+from benchmarks.autoencoder import machine
+from benchmarks.command import run_benchmark
+from benchmarks.first_light import ROOT
+from torch import Tensor
+
+from kinema.autoencoder import load_autoencoder
+from kinema.datasets.lerobot import Dataset
+from kinema.errors import InputError
+from kinema.models.dit import DiTConfig
+from kinema.models.hub import weights_folder
+from kinema.models.rules import Rule, as_read
+from kinema.training.recorded_world import config_for, word_of
+from kinema.training.recordings import Recordings
+from kinema.training.rules import find_rule
+from kinema.training.world_lesson import RULE_SECONDS, WorldRecipe
+from kinema.training.world_report import PLACES, SHOWN
+
+EVERY = 8
+"""Frames from the beginning of one stretch to that of the next."""
+COLUMNS = (
+    "recording", "date", "frames", "minutes", "of changes left: rule, line", "entity", "off after 1, 4, 12, 64 frames: rule",
+    "line", "left where it was", "stretches",
+)  # fmt: skip
+PAGE = ROOT / "docs" / "measurements" / "rules.md"
+
+
+def stretches(recordings: Recordings, before: int) -> tuple[Tensor, Tensor]:
+    """Numbers [N, before + 64, D] and actions of held-back episodes."""
+    length, held = before + SHOWN[-1], range(len(recordings.episodes) - recordings.num_held_back, len(recordings.episodes))
+    at = [(one, begin) for one in held for begin in range(0, len(recordings.episodes[one]["sensors"]) - length + 1, EVERY)]
+    if not at:
+        raise InputError(f"no held-back episode has {length} frames; record longer ones")
+    return tuple(  # type: ignore[return-value]
+        torch.stack([recordings.episodes[one][name][begin : begin + length] for one, begin in at]).float()
+        for name in ("sensors", "action")
+    )
+
+
+@torch.no_grad()
+def stepped(rule: Rule, config: DiTConfig, numbers: Tensor, actions: Tensor, recordings: Recordings) -> Tensor:
+    """Numbers [N, 64, D] after the first of a stretch, each from those before it as the rule made them."""
+    context, unit = config.context, torch.tensor(config.relative["sensors"])
+    least, most = (recordings.scaled(x) for x in (recordings.least, recordings.most))
+    made = numbers[:, :context]
+    for t in range(SHOWN[-1]):
+        known = {name: numbers.new_zeros(len(numbers), width) for name, width in config.known.items()}
+        known |= {"action": actions[:, t : t + context].flatten(1), "sensors": made[:, -context:].flatten(1)}
+        after = made[:, -1] + unit * rule(as_read(known, config.relative))
+        made = torch.cat([made, torch.minimum(torch.maximum(after, least), most)[:, None]], 1)
+    return made[:, context:]
+
+
+def rows_of(folder: Path, minutes: float, seed: int) -> list[list[str]]:
+    """A row of the table for each entity that moves, up to PLACES."""
+    data = Dataset.open(folder).fitted()
+    recordings = Recordings(data, load_autoencoder(weights_folder() / WorldRecipe().autoencoder), _show)
+    if not recordings.entity_columns:
+        raise InputError(f"{folder} has no entities; record one whose environment tells them")
+    recipe = WorldRecipe()
+    config = config_for(data, recordings, recipe, "rules").network
+    seconds = min(RULE_SECONDS, 60 * minutes * recipe.rule_share)
+    weights = find_rule(recordings, config, seconds=seconds, steps=None, seed=seed)
+    rules = [Rule(sum(config.known.values()), recordings.sensors) for _ in range(2)]
+    for rule, bent in zip(rules, (True, False), strict=True):
+        rule.load_state_dict({name: x if bent or not name.startswith("bend.6.") else 0 * x for name, x in weights.items()})
+    numbers, actions = stretches(recordings, config.context)
+    true = numbers[:, config.context :]
+    made = [stepped(rule, config, numbers, actions, recordings) for rule in rules]
+    made.append(numbers[:, config.context - 1 : config.context].expand_as(true))
+    first = [(one[:, 0] - true[:, 0]) / torch.tensor(config.relative["sensors"]) for one in made]
+    left = [float(one.square().mean() / first[-1].square().mean()) for one in first[:-1]]
+    rows, names, spread = list[list[str]](), recordings.sensor_names, torch.from_numpy(recordings.std)
+    for entity in dict.fromkeys(name.rpartition(".")[0] for name in names if name.endswith((".x", ".y"))):
+        columns = [i for i, name in enumerate(names) if name in (f"{entity}.x", f"{entity}.y")]
+        off = [((one - true)[..., columns] * spread[columns]).norm(dim=-1).mean(0) for one in made]
+        if len(rows) < PLACES and float(off[-1].max()) > 0:
+            shown = [" / ".join(f"{float(one[after - 1]):.3g}" for after in SHOWN) for one in off]
+            told = [f"{left[0]:.2f}, {left[1]:.2f}", entity, *shown, str(len(true))]
+            rows.append(
+                [
+                    f"{word_of(data)} ({folder.name})",
+                    str(date.today()),
+                    f"{data.total_frames:,}",
+                    f"{seconds / 60:.1f}",
+                    *told,
+                ]
+            )
+    return rows
+
+
+def _show(done: int, of: int) -> None:
+    sys.stderr.write(f"\r\033[Kreading episode {done} of {of}")
+
+
+def written(rows: list[list[str]]) -> str:
+    """The page with these rows in the place of those of the same recordings."""
+    before = PAGE.read_text().splitlines() if PAGE.exists() else []
+    kept = [re.split(r"\s*\|\s*", line.strip("| ")) for line in before if re.match(r"\| .*\d{4}-\d\d-\d\d", line)]
+    rows = [row for row in kept if row[0] not in {new[0] for new in rows}] + rows
+    lines = [f"| {' | '.join(row)} |" for row in ([*COLUMNS], ["---"] * len(COLUMNS), *rows)]
+    about = "Means over stretches of held-back episodes, in the entities' own units (`python -m benchmarks.rules --help`)."
+    return (
+        "\n".join(
+            ["# Numbers foretold without pictures", "", f"`python -m benchmarks.rules`, {machine()}", "", about, "", *lines]
+        )
+        + "\n"
+    )
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("data", type=Path, nargs="+", help="recordings with entities, such as kinema record makes")
+    parser.add_argument(
+        "--minutes", type=float, default=60.0, help="of a training, a share of which the rule has (default: 60)"
+    )
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--write", action="store_true", help="write docs/measurements/rules.md")
+    given = parser.parse_args()
+    torch.set_num_threads(1)
+    rows = [row for folder in given.data for row in rows_of(folder, given.minutes, given.seed)]
+    for row in rows:
+        print(" | ".join(row))
+    if given.write:
+        PAGE.write_text(written(rows))
+    return 0
+
+
+if __name__ == "__main__":
+    run_benchmark(main)
