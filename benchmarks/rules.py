@@ -2,8 +2,8 @@
 
 Of each recording with entities a rule is found as `kinema train world` finds it (`kinema.training.rules`), and numbers of held-back
 episodes are stepped with it and their true actions: how far entities are from their places after some frames, with the rule, with
-its line alone, and left where they were last known, in the entities' own units. And what the rule leaves of how numbers change from
-one frame to the next, as a share of the squared changes, in frames that it was not fitted to.
+its line alone, and left where they were last known, in the entities' own units. And the error of all numbers after one frame, as a
+share of that of leaving them as they were, as `kinema.training.rules.missed_by` counts it.
 
 Nothing is painted: a world that predicts its numbers first is as good as these at first, and learns more by its pictures.
 --write puts the rows into docs/measurements/rules.md, where rows of other recordings stay.
@@ -31,15 +31,15 @@ from kinema.models.hub import weights_folder
 from kinema.models.rules import Rule, as_read
 from kinema.training.recorded_world import config_for, word_of
 from kinema.training.recordings import Recordings
-from kinema.training.rules import find_rule
+from kinema.training.rules import find_rule, missed_by
 from kinema.training.world_lesson import RULE_SECONDS, WorldRecipe
 from kinema.training.world_report import PLACES, SHOWN
 
 EVERY = 8
 """Frames from the beginning of one stretch to that of the next."""
 COLUMNS = (
-    "recording", "date", "frames", "minutes", "of changes left: rule, line", "entity", "off after 1, 4, 12, 64 frames: rule",
-    "line", "left where it was", "stretches",
+    "recording", "date", "frames", "minutes", "errs after a frame by, of leaving all: rule, line", "entity",
+    "off after 1, 4, 12, 64 frames: rule", "line", "left where it was", "stretches",
 )  # fmt: skip
 PAGE = ROOT / "docs" / "measurements" / "rules.md"
 
@@ -88,7 +88,7 @@ def rows_of(folder: Path, minutes: float, seed: int) -> list[list[str]]:
     made = [stepped(rule, config, numbers, actions, recordings) for rule in rules]
     made.append(numbers[:, config.context - 1 : config.context].expand_as(true))
     first = [(one[:, 0] - true[:, 0]) / torch.tensor(config.relative["sensors"]) for one in made]
-    left = [float(one.square().mean() / first[-1].square().mean()) for one in first[:-1]]
+    left = [float(missed_by(one).mean() / missed_by(first[-1]).mean()) for one in first[:-1]]
     rows, names, spread = list[list[str]](), recordings.sensor_names, torch.from_numpy(recordings.std)
     for entity in dict.fromkeys(name.rpartition(".")[0] for name in names if name.endswith((".x", ".y"))):
         columns = [i for i, name in enumerate(names) if name in (f"{entity}.x", f"{entity}.y")]

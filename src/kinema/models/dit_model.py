@@ -182,9 +182,8 @@ class DiTModel(LoadedModel):
             return None
         about = (self.config.world or {})["sensors"]
         mean, std, least, most = (torch.tensor(about[name], device=self.device) for name in ("mean", "std", "least", "most"))
-        return ((least - mean) / std).clamp(-MOST_SPREADS, MOST_SPREADS), ((most - mean) / std).clamp(
-            -MOST_SPREADS, MOST_SPREADS
-        )
+        least, most = (((x - mean) / std).clamp(-MOST_SPREADS, MOST_SPREADS) for x in (least, most))
+        return least, most
 
     def _open_text(self) -> TextEncoder:
         if not self.config.text_encoder:

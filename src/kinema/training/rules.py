@@ -35,9 +35,9 @@ NAME = "sensors"
 """The numbers that have a rule."""
 FILE = "rules.safetensors"
 """In the run's folder: weights of the rule, so that a run that goes on need not find it again."""
-MOST_FITTED, MOST_READ, TOGETHER, CHECKED = 50_000, 50_000_000, 64, 8
-"""By how many frames a rule is found at most, with how many numbers in all; how many of them stay together; one in how many of
-these parts checks it."""
+MOST_READ, TOGETHER, CHECKED = 50_000_000, 64, 8
+"""How many numbers are read at most of all frames that a rule is found by; how many frames stay together; one in how many of these
+parts checks it."""
 RIDGES = (1e-5, 1e-3, 1e-1)
 """How much a line may be drawn to zero, for numbers of variance 1: hardly, as numbers may be given twice, or more, where there is
 little to fit by."""
@@ -97,7 +97,7 @@ def _parts(recordings: Recordings, config: DiTConfig) -> Iterator[tuple[int, int
         for number in seen
         for at in range(config.context, len(recordings.episodes[number][NAME]), TOGETHER)
     ]
-    most = min(MOST_FITTED, MOST_READ // sum(config.known.values())) // TOGETHER + 1
+    most = MOST_READ // sum(config.known.values()) // TOGETHER + 1
     for which in np.random.default_rng(0).permutation(len(every))[:most]:
         yield every[which]
 
@@ -122,6 +122,11 @@ def fit_line(rule: Rule, seen: Examples, check: Examples, config: DiTConfig) -> 
     rule.line.bias.copy_(fit[-1])
 
 
+def missed_by(error: Tensor) -> Tensor:
+    """[D], how much errors [N, D] in usual changes count: by their square up to RARE, from there by their size (Huber 1964)."""
+    return F.huber_loss(error, torch.zeros_like(error), reduction="none", delta=RARE).mean(0)
+
+
 def fit_bend(
     rule: Rule, seen: Examples, check: Examples, config: DiTConfig, *, seconds: float, steps: int | None, seed: int
 ) -> int:
@@ -134,16 +139,14 @@ def fit_bend(
     optimizer = torch.optim.AdamW(rule.bend.parameters(), lr=RATE, betas=(0.9, 0.99), weight_decay=DECAY, fused=True)
     unit, (x_check, y_check) = torch.tensor(config.relative[NAME]), check.read(config)
     with torch.no_grad():
-        best_error = of_line = F.huber_loss(rule.line(x_check), y_check, reduction="none", delta=RARE).mean(
-            0
-        )  # of each number
+        best_error = of_line = missed_by(rule.line(x_check) - y_check)
     best = {name: x.clone() for name, x in rule.bend.state_dict().items()}
     done = 0.0
     while done < 1:
         batch = seen.at(torch.randint(len(seen), (BATCH,), generator=generator))
         size = NOISE * unit * torch.rand(BATCH, 1, 1, generator=generator)
         read, moved = batch.read(config, size * torch.randn(batch.numbers.shape, generator=generator))
-        F.huber_loss(rule(read), moved, delta=RARE).backward()  # type: ignore[no-untyped-call]
+        missed_by(rule(read) - moved).mean().backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(rule.bend.parameters(), 1.0)
         for group in optimizer.param_groups:
             group["lr"] = RATE * min(1.0, step / 100, 2 * (1 - done))
@@ -153,7 +156,7 @@ def fit_bend(
         done = max((time.monotonic() - began) / seconds, step / steps if steps else 0.0)
         if step % CHECK_EVERY == 0 or done >= 1:
             with torch.no_grad():
-                error = F.huber_loss(rule(x_check), y_check, reduction="none", delta=RARE).mean(0)
+                error = missed_by(rule(x_check) - y_check)
             error = torch.where(error < BETTER * of_line, error, of_line)
             if error.mean() < best_error.mean():
                 best_error, best = error, {name: x.clone() for name, x in rule.bend.state_dict().items()}
@@ -175,9 +178,11 @@ def find_rule(
         fit_line(rule, seen, check, config)
         did = fit_bend(rule, seen, check, config, seconds=seconds, steps=steps, seed=seed) if seconds and steps != 0 else 0
         read, moved = check.read(config)
-        left = (rule(read) - moved).square().mean() / moved.square().mean().clamp_min(1e-12)
+        left = missed_by(rule(read) - moved).mean() / missed_by(moved).mean().clamp_min(1e-12)
         log.info(
-            "numbers: a rule after %d steps leaves %.2f of how they change in frames that it was not fitted to", did, left
+            "numbers: a rule, after %d steps, errs by %.2f of leaving them as they were, in frames kept to check it",
+            did,
+            left,
         )
     return rule.state_dict()
 
