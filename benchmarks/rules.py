@@ -32,7 +32,7 @@ from kinema.models.rules import Rule, as_read
 from kinema.training.recorded_world import config_for, word_of
 from kinema.training.recordings import Recordings
 from kinema.training.rules import find_rule, missed_by
-from kinema.training.world_lesson import RULE_SECONDS, WorldRecipe
+from kinema.training.world_lesson import WorldRecipe
 from kinema.training.world_report import PLACES, SHOWN
 
 EVERY = 8
@@ -78,8 +78,8 @@ def rows_of(folder: Path, minutes: float, seed: int) -> list[list[str]]:
         raise InputError(f"{folder} has no entities; record one whose environment tells them")
     recipe = WorldRecipe()
     config = config_for(data, recordings, recipe, "rules").network
-    seconds = min(RULE_SECONDS, 60 * minutes * recipe.rule_share)
-    weights = find_rule(recordings, config, seconds=seconds, steps=None, seed=seed)
+    seconds, _ = recipe.rule_length(minutes, None)
+    weights = find_rule(recordings, config, seconds=seconds, steps=None, seed=seed, show=_say)
     rules = [Rule(sum(config.known.values()), recordings.sensors) for _ in range(2)]
     for rule, bent in zip(rules, (True, False), strict=True):
         rule.load_state_dict({name: x if bent or not name.startswith("bend.6.") else 0 * x for name, x in weights.items()})
@@ -108,8 +108,12 @@ def rows_of(folder: Path, minutes: float, seed: int) -> list[list[str]]:
     return rows
 
 
+def _say(line: str) -> None:
+    sys.stderr.write(f"\r\033[K{line}")
+
+
 def _show(done: int, of: int) -> None:
-    sys.stderr.write(f"\r\033[Kreading episode {done} of {of}")
+    _say(f"reading episode {done} of {of}")
 
 
 def written(rows: list[list[str]]) -> str:

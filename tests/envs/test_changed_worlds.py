@@ -28,12 +28,12 @@ from kinema.models.dit_model import EXACT, DiTModel
 from kinema.models.hub import load, read_config, read_weights, save, weights_folder
 from kinema.models.rules import Rule
 from kinema.simulation.entity_numbers import change_from_text
-from kinema.training import world_report
+from kinema.training import recorded_world, world_report
 from kinema.training.checkpoint import KEYS, save_checkpoint
 from kinema.training.dit_trainer import recipe_of_run
 from kinema.training.recorded_world import config_for, train_world
 from kinema.training.recordings import Recordings
-from kinema.training.rules import FILE, examples, find_rule, load_rule
+from kinema.training.rules import FILE, examples, find_rule, load_rule, missed_by
 from kinema.training.world_lesson import RecordingsLesson, WorldBatch, WorldRecipe, draw_world_batch, world_losses
 
 BALL = {"ball": {"x": 3.0, "y": 1.25}, "the paddle": {"x": 2.0}, "game": {"score": 2.0}}
@@ -220,6 +220,10 @@ def test_a_rule_that_is_linear_is_known_before_training(recorded: Path) -> None:
     missed, still = (((x - batch.targets["sensors"]) / changes).square().mean() for x in (made, last))
     assert missed < 0.02 * still
     known = {"action": 400, "sensors": 1200}
+    short = [{name: x[:9] for name, x in one.items()} for one in recordings.episodes]
+    recordings.episodes = short
+    few = find_rule(recordings, config, seconds=0, steps=None, seed=0)
+    assert few["line.weight"].any(), "of some frames there is a line"
     long = replace(config, context=200, known=known, pointing={}, pointing_if={}, hidden_if={})
     assert not find_rule(recordings, long, seconds=0, steps=None, seed=0)["line.weight"].any(), "no episode is that long"
 
@@ -228,8 +232,8 @@ def made_up(recordings: Recordings, change: Callable[[torch.Tensor, torch.Tensor
     """Put walks by chance in the place of the numbers, the first of which changes by the others and the action before."""
     rng = np.random.default_rng(0)
     for one in recordings.episodes:
-        x = torch.from_numpy(rng.normal(size=(200, 6)).cumsum(0)).float() / 10
-        action = torch.from_numpy(np.eye(2)[rng.integers(2, size=200)]).float()
+        x = torch.from_numpy(rng.normal(size=(400, 6)).cumsum(0)).float() / 10
+        action = torch.from_numpy(np.eye(2)[rng.integers(2, size=400)]).float()
         x[1:, 0] = x[0, 0] + change(x[:-1], action[:-1]).cumsum(0)
         one["sensors"], one["action"] = x, action
 
@@ -250,7 +254,7 @@ def test_a_rule_is_found_of_numbers_that_have_one_and_chance_is_left_alone(recor
     for weights in (bent, bent | {"bend.6.weight": torch.zeros_like(bent["bend.6.weight"])}):
         network.load_state_dict(weights)
         read, moved = examples(recordings, config)[1].read(config)
-        missed.append(float((network(read) - moved)[:, 0].square().mean()))
+        missed.append(float(missed_by(network(read) - moved)[0]))
     assert missed[0] < 0.6 * missed[1]
     recorded_columns = sum(config.known[name] for name in ("action", "sensors"))
     assert bent["bend.0.weight"][:, :recorded_columns].any() and not bent["bend.0.weight"][:, recorded_columns:].any()
@@ -258,16 +262,47 @@ def test_a_rule_is_found_of_numbers_that_have_one_and_chance_is_left_alone(recor
     assert all(torch.equal(x, again[name]) for name, x in bent.items())
 
 
-def test_a_run_keeps_the_rule_that_it_found(world: Path) -> None:
-    network, folder = read_config(world).network, world.parent
-    found, weights = load_rule(folder, network), read_weights(world)
+def test_a_run_keeps_the_rule_that_it_found_and_takes_it_when_it_goes_on(
+    recorded: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def ended(*_: Any, **__: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(recorded_world, "DiTTrainer", ended)
+        with pytest.raises(KeyboardInterrupt):
+            train_world(recorded, out=tmp_path / "run", steps=2, recipe=RECIPE)
+    with monkeypatch.context() as patched:
+        patched.setattr(recorded_world, "find_rule", ended)
+        world = train_world(recorded, out=tmp_path / "run", resume=True, recipe=RECIPE)
+    network, weights = read_config(world).network, read_weights(world)
+    asked = {"seconds": "inf", "steps": str(RECIPE.rule_length(None, 2)[1]), "seed": str(RECIPE.seed)}
+    found = load_rule(world.parent, network, asked)
     assert found is not None and found["line.weight"].any()
     for name, x in found.items():
         assert torch.equal(weights[f"rules.sensors.{name}"], x), "training leaves it as it is"
-    assert load_rule(folder, replace(network, known={**network.known, "other": 1})) is None, "it is of others"
-    assert load_rule(folder / "world", network) is None
-    (folder / FILE).write_bytes(b"damaged")
-    assert load_rule(folder, network) is None
+    assert load_rule(world.parent, replace(network, known={**network.known, "other": 1}), asked) is None, "it is of others"
+    assert load_rule(world.parent, network, asked | {"seed": "1"}) is None and load_rule(world, network, asked) is None
+    (world.parent / FILE).write_bytes(b"damaged")
+    assert load_rule(world.parent, network, asked) is None
+
+
+def test_a_run_that_goes_on_keeps_what_was_found_out_from_the_recording(recorded: Path) -> None:
+    recordings = Recordings(Dataset.open(recorded), load_autoencoder(weights_folder() / "codec-8x8"), None)
+    now = config_for(Dataset.open(recorded), recordings, RECIPE, "x")
+    began = replace(now.network, relative={"sensors": [0.7] * 6}, hidden_if={}, pointing={}, pointing_if={}, places=False)
+    again = recorded_world._as_begun(now, began).network
+    assert again.relative == began.relative and not again.hidden_if and not again.pointing and not again.pointing_if
+    assert again.places == now.network.places, "what an option says is not hidden"
+
+
+def test_how_long_a_rule_is_looked_for() -> None:
+    recipe = WorldRecipe()
+    assert recipe.rule_length(10, None) == (30.0, None) and recipe.rule_length(600, None) == (180.0, None)
+    assert recipe.rule_length(None, 40) == (math.inf, 200) and replace(recipe, rule_share=0).rule_length(10, 40) == (0, 0)
+    for wrong in ({"rule_share": -0.1}, {"rule_share": 1.0}, {"numbers_weight": math.nan}, {"numbers_weight": -1.0}):
+        with pytest.raises(InputError, match=f"{next(iter(wrong))} .*: expected a"):
+            replace(recipe, **wrong)
 
 
 def test_a_rollout_paints_a_frame_with_the_numbers_it_predicted(world: Path) -> None:

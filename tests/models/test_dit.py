@@ -211,6 +211,8 @@ def test_relative_numbers_are_the_last_ones_and_what_the_network_and_a_line_chan
     for column in (-1, 3):
         with pytest.raises(ModelError, match=f"column {column} of action: expected one of the numbers that are given"):
             replace(relative.config, hidden_if={"action": column})
+    with pytest.raises(ModelError, match="expected one column at most"):
+        replace(relative.config, hidden_if={"action": 0, "height": 0})
     for changes in ([1.0], [1.0, 0.0], [1.0, float("nan")], [1.0, float("inf")], []):
         with pytest.raises(ModelError, match="expected usual changes of given and predicted numbers"):
             replace(plain.config, relative={"height": changes})

@@ -86,7 +86,8 @@ class DiTConfig:
     """How much given numbers that are predicted usually change from frame to frame, by name. They are read as the last ones and the
     changes before, and predicted as changes: those by a rule that was found before training, and the rest."""
     hidden_if: dict[str, int] = field(default_factory=dict)
-    """The column, by name, that is 1 where those numbers are not given but zeros; they are predicted as they are there."""
+    """The column, by the name of what holds it, that is 1 where numbers in `relative` are not given but zeros; there they are
+    predicted as they are. One column at most."""
     step_sizes: bool = False
     """Whether it reads the size of the sampler's step beside the level (`kinema.diffusion.shortcut`)."""
 
@@ -108,6 +109,8 @@ class DiTConfig:
         for name, column in (*self.pointing_if.items(), *self.hidden_if.items()):
             if column not in range(self.known.get(name, 0)):
                 raise ModelError(f"column {column} of {name}: expected one of the numbers that are given")
+        if len(self.hidden_if) > 1:
+            raise ModelError(f"hidden_if {self.hidden_if}: expected one column at most")
         for name, changes in self.relative.items():
             count, given = len(changes), self.known.get(name, 0)
             fits = given and count and not given % count and count == self.predicted.get(name)

@@ -1,6 +1,7 @@
 """Models on disk: a folder with config.json, model.safetensors and a card, beside the autoencoder that it works with.
 
-`kinema.load("kinema-tiny")` finds shipped models by name, or takes a folder. Weights are stored in bf16 and read strictly.
+`kinema.load("kinema-tiny")` finds shipped models by name, or takes a folder. Weights are stored in bf16, a few in float32 (EXACT),
+and read strictly.
 """
 
 from __future__ import annotations
@@ -224,7 +225,7 @@ def read_slot_config(folder: Path) -> ModelConfig:
 
 
 def read_weights(folder: Path) -> dict[str, Tensor]:
-    """The stored weights of a model by today's names, as they are stored (bf16), or in float32 where int8 was stored.
+    """The stored weights of a model by today's names, as they are stored, or in float32 where int8 was stored.
     SafetensorError or OSError: the file is damaged or missing."""
     stored = load_file(folder / WEIGHTS)
     scales = {name.removesuffix(SCALE): stored.pop(name) for name in list(stored) if name.endswith(SCALE)}

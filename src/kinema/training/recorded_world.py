@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import logging
-import math
 import os
 import re
 import time
@@ -46,7 +45,7 @@ from kinema.training.recordings import SHORTEST, Among, Recordings, held_back, u
 from kinema.training.rules import find_rule, load_rule, save_rule
 from kinema.training.sharded_checkpoint import holds_run, load_run
 from kinema.training.sources import Data, WeightedFolder, absolute_folder, folder_name, weighted_folders
-from kinema.training.world_lesson import RULE_SECONDS, RULE_STEPS, RecordingsLesson, WorldRecipe
+from kinema.training.world_lesson import RecordingsLesson, WorldRecipe
 from kinema.training.world_report import evaluate, in_better_order, save_starts, world_card
 from kinema.types import parse_json, python_values
 
@@ -204,18 +203,29 @@ def _rule(
     config: DiTModelConfig,
     recipe: WorldRecipe,
     out: Path,
-    minutes: float | None,
-    steps: int | None,
+    length: tuple[float, int | None],
     again: bool,
+    show: Callable[[str], None] | None,
+    ranks: Ranks,
 ) -> dict[str, torch.Tensor]:
-    """That of a recording's numbers, found and stored; taken as it is when a run goes on (`again`)."""
-    found = load_rule(out, config.network) if again else None
-    if found is None:
-        seconds = math.inf if minutes is None else min(RULE_SECONDS, 60 * minutes * recipe.rule_share)
-        at_most = None if steps is None else round(RULE_STEPS * steps * recipe.rule_share)
-        found = find_rule(recordings, config.network, seconds=seconds, steps=at_most, seed=recipe.seed)
-        save_rule(found, out)
-    return found
+    """That of a recording's numbers, found and stored by the first rank; taken as it is when a run goes on (`again`). length: in
+    seconds and steps."""
+    asked = {"seconds": str(length[0]), "steps": str(length[1]), "seed": str(recipe.seed)}
+
+    def find() -> dict[str, torch.Tensor]:
+        found = load_rule(out, config.network, asked) if again else None
+        if found is None:
+            found = find_rule(recordings, config.network, seconds=length[0], steps=length[1], seed=recipe.seed, show=show)
+            save_rule(found, out, asked)
+        return found
+
+    def take() -> dict[str, torch.Tensor]:
+        found = load_rule(out, config.network, asked)
+        if found is None:
+            raise OutputError(f"the first rank's rule cannot be read from {out}; give all ranks the same folder")
+        return found
+
+    return ranks.prepare(find, take)
 
 
 def _begun(out: Path) -> dict[str, Any] | None:
@@ -396,11 +406,11 @@ def _train(
     if state is not None and "config" not in state:
         raise InputError(f"{out} holds no run of a recorded world; name the --out folder of an earlier kinema train world")
     share = wish.autoencoder_share
-    if minutes is None and steps is None and state is not None:
+    if minutes is None and steps is None and started is not None:
+        minutes, steps = started["minutes"], started["steps"]
+    elif minutes is None and steps is None and state is not None:
         steps = state.get("steps")
         minutes = state["minutes"] / (1 - share) if state.get("minutes") is not None else None
-    elif minutes is None and steps is None and started is not None:
-        minutes, steps = started["minutes"], started["steps"]
     if minutes is None and steps is None:
         minutes = MINUTES
     _check_same_data((state or {}).get("data") or (started or {}).get("data"), learned, out)
@@ -430,14 +440,12 @@ def _train(
     if state is not None:
         with checkpoint.fitting(out):
             configs = [_as_begun(config, DiTConfig.from_dict(state["config"]["network"])) for config in configs]
-    begun, rule = time.monotonic(), None
-    if configs[0].network.relative and state is None:
-        rule = ranks.prepare(
-            lambda: _rule(every[0], configs[0], wish, out, minutes, steps, resume),
-            lambda: _rule(every[0], configs[0], wish, out, minutes, steps, True),
-        )
+    begun, rule, has_rule = time.monotonic(), None, bool(configs[0].network.relative)
+    length = wish.rule_length(minutes, steps)
+    if has_rule and state is None:
+        rule = _rule(every[0], configs[0], wish, out, length, resume, show, ranks)
     rule_s = time.monotonic() - begun
-    left = max(minutes * (1 - share) - rule_s / 60, 0.0) if minutes is not None else None
+    left = minutes * (1 - share) - has_rule * length[0] / 60 if minutes is not None else None
     lesson = RecordingsLesson([(one, weight) for one, (_, weight) in zip(every, learned, strict=True)], wish, rule)
     trainer = DiTTrainer(
         wish, configs[0], lesson, out, minutes=left, steps=steps, device=device, data=_identity(learned), ranks=ranks

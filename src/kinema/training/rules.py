@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
@@ -19,8 +19,8 @@ from typing import cast
 import numpy as np
 import torch
 import torch.nn.functional as F
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from kinema.errors import OutputError
@@ -35,19 +35,20 @@ NAME = "sensors"
 """The numbers that have a rule."""
 FILE = "rules.safetensors"
 """In the run's folder: weights of the rule, so that a run that goes on need not find it again."""
-MOST_READ, TOGETHER, CHECKED = 50_000_000, 64, 8
-"""How many numbers are read at most of all frames that a rule is found by; how many frames stay together; one in how many of these
-parts checks it."""
+MOST_READ, TOGETHER, CHECKED, MOST_CHECKED = 50_000_000, 64, 8, 10_000
+"""How many numbers are read at most of all frames that a rule is found by; how many frames stay together, where there are many; one
+in how many of these parts checks it, up to so many frames."""
 RIDGES = (1e-5, 1e-3, 1e-1)
-"""How much a line may be drawn to zero, for numbers of variance 1: hardly, as numbers may be given twice, or more, where there is
-little to fit by."""
+"""How much a line may be drawn to zero, in mean squares of what is read: hardly, as numbers may be given twice, or more, where
+there is little to fit by."""
 BATCH, RATE, DECAY, CHECK_EVERY = 512, 2e-3, 0.01, 200
 RARE = 0.3
 """From how many usual changes on an error counts by its size and not by its square: a few jumps, as of a score, must not decide."""
 NOISE = 0.1
 """The most that numbers are disturbed by, in usual changes: a rollout reads its own answers, which are a little off."""
-BETTER = 0.8
-"""The share of the line's error below which the small network has learned something that holds elsewhere too."""
+LINE_BETTER, BETTER = 0.95, 0.8
+"""The share of the error of no change below which a line, and that of the line's error below which the small network, has learned
+something that holds elsewhere too."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,7 +82,8 @@ def examples(recordings: Recordings, config: DiTConfig) -> tuple[Examples, Examp
         one = recordings.episodes[number]
         before = (one[name][None, begin - config.context : end].float() for name in (NAME, "action"))
         numbers, action = (contexts(x, config.context)[0] for x in before)
-        parts[which % CHECKED == 1].append((numbers, action.flatten(1), one[NAME][begin:end].float()))
+        checks = which % CHECKED == 1 and which * TOGETHER < CHECKED * MOST_CHECKED
+        parts[checks].append((numbers, action.flatten(1), one[NAME][begin:end].float()))
     width, count = recordings.action_width * config.context, recordings.sensors
     none = torch.zeros(0, config.context, count), torch.zeros(0, width), torch.zeros(0, count)
     joined = [[torch.cat(tensors) for tensors in zip(none, *part, strict=True)] for part in parts]
@@ -91,31 +93,32 @@ def examples(recordings: Recordings, config: DiTConfig) -> tuple[Examples, Examp
 
 def _parts(recordings: Recordings, config: DiTConfig) -> Iterator[tuple[int, int, int]]:
     """Number of an episode, and first and end of some frames of it, in an order by chance."""
-    seen = range(len(recordings.episodes) - recordings.num_held_back)
+    lengths = [len(one[NAME]) for one in recordings.episodes[: len(recordings.episodes) - recordings.num_held_back]]
+    frames = sum(max(length - config.context, 0) for length in lengths)
+    together = min(TOGETHER, max(frames // (2 * CHECKED), 1))
     every = [
-        (number, at, min(at + TOGETHER, len(recordings.episodes[number][NAME])))
-        for number in seen
-        for at in range(config.context, len(recordings.episodes[number][NAME]), TOGETHER)
+        (number, at, min(at + together, length))
+        for number, length in enumerate(lengths)
+        for at in range(config.context, length, together)
     ]
-    most = MOST_READ // sum(config.known.values()) // TOGETHER + 1
+    most = MOST_READ // sum(config.known.values()) // together + 1
     for which in np.random.default_rng(0).permutation(len(every))[:most]:
         yield every[which]
 
 
 def fit_line(rule: Rule, seen: Examples, check: Examples, config: DiTConfig) -> None:
-    """By least squares over all examples. Those that check say of each number which of RIDGES fits it best; nothing changes where
-    none of them is better than that."""
+    """By least squares. The examples that check say of each number which of RIDGES fits it best; nothing changes where none of them
+    is better than that."""
     (x, y), (x_check, y_check) = (one.read(config) for one in (seen, check))
     varies = F.pad((x != 0).any(0), (0, 1), value=True)
     x, x_check = (F.pad(one, (0, 1), value=1.0)[:, varies].double() for one in (x, x_check))
     y, y_check = y.double(), y_check.double()
-    xx, xy, unit = x.T @ x, x.T @ y, torch.eye(x.shape[1], dtype=torch.float64)
-    more, all_xy = x_check.T @ x_check, xy + x_check.T @ y_check
-    best, error = torch.zeros_like(xy), y_check.square().sum(0)
+    xx, xy = x.T @ x, x.T @ y
+    best, error = torch.zeros_like(xy), LINE_BETTER * y_check.square().sum(0)
     for ridge in RIDGES:
-        missed = (x_check @ torch.linalg.solve(xx + ridge * len(x) * unit, xy) - y_check).square().sum(0)
-        again = torch.linalg.solve(xx + more + ridge * (len(x) + len(x_check)) * unit, all_xy)
-        best, error = torch.where(missed < error, again, best), torch.minimum(missed, error)
+        line = torch.linalg.solve(xx + ridge * torch.diag(xx.diag()), xy)
+        missed = (x_check @ line - y_check).square().sum(0)
+        best, error = torch.where(missed < error, line, best), torch.minimum(missed, error)
     fit = torch.zeros(len(varies), best.shape[1])
     fit[varies] = best.float()
     rule.line.weight.copy_(fit[:-1].T)
@@ -128,11 +131,19 @@ def missed_by(error: Tensor) -> Tensor:
 
 
 def fit_bend(
-    rule: Rule, seen: Examples, check: Examples, config: DiTConfig, *, seconds: float, steps: int | None, seed: int
+    rule: Rule,
+    seen: Examples,
+    check: Examples,
+    config: DiTConfig,
+    *,
+    seconds: float,
+    steps: int | None,
+    seed: int,
+    show: Callable[[str], None] | None = None,
 ) -> int:
     """To what the line leaves, for so long or so many steps, whichever ends first; kept as it was when the examples that check were
     foretold best, and only for numbers that are foretold much better with it. Returns the steps."""
-    generator, began, step = torch.Generator().manual_seed(seed), time.monotonic(), 0
+    generator, began, step, done = torch.Generator().manual_seed(seed), time.monotonic(), 0, 0.0
     first, last = (cast(nn.Linear, rule.bend[at]) for at in (0, -1))
     first.weight[:, ~(seen.read(config)[0] != 0).any(0)] = 0.0  # what is not recorded says nothing
     rule.bend.requires_grad_(True)
@@ -140,8 +151,7 @@ def fit_bend(
     unit, (x_check, y_check) = torch.tensor(config.relative[NAME]), check.read(config)
     with torch.no_grad():
         best_error = of_line = missed_by(rule.line(x_check) - y_check)
-    best = {name: x.clone() for name, x in rule.bend.state_dict().items()}
-    done = 0.0
+    best, still = {name: x.clone() for name, x in rule.bend.state_dict().items()}, float(missed_by(y_check).mean())
     while done < 1:
         batch = seen.at(torch.randint(len(seen), (BATCH,), generator=generator))
         size = NOISE * unit * torch.rand(BATCH, 1, 1, generator=generator)
@@ -160,6 +170,10 @@ def fit_bend(
             error = torch.where(error < BETTER * of_line, error, of_line)
             if error.mean() < best_error.mean():
                 best_error, best = error, {name: x.clone() for name, x in rule.bend.state_dict().items()}
+            if show is not None:
+                show(
+                    f"numbers: step {step}  error {float(best_error.mean()) / max(still, 1e-12):.2f} of leaving them as they were"
+                )
     rule.bend.load_state_dict(best)
     rule.bend.requires_grad_(False)
     useless = best_error == of_line
@@ -168,40 +182,51 @@ def fit_bend(
 
 
 def find_rule(
-    recordings: Recordings, config: DiTConfig, *, seconds: float, steps: int | None, seed: int
+    recordings: Recordings,
+    config: DiTConfig,
+    *,
+    seconds: float,
+    steps: int | None,
+    seed: int,
+    show: Callable[[str], None] | None = None,
 ) -> dict[str, Tensor]:
-    """The weights of a rule of how a recording's numbers change. seconds, steps: of its small network; 0: a line alone."""
+    """The weights of a rule of how a recording's numbers change. seconds, steps: that it may take; the line is fitted in any case.
+    show: gets a line now and then."""
+    began = time.monotonic()
     with seeded(seed):
         rule = Rule(sum(config.known.values()), recordings.sensors)
     seen, check = examples(recordings, config)
-    if len(seen) and len(check):
-        fit_line(rule, seen, check, config)
-        did = fit_bend(rule, seen, check, config, seconds=seconds, steps=steps, seed=seed) if seconds and steps != 0 else 0
-        read, moved = check.read(config)
-        left = missed_by(rule(read) - moved).mean() / missed_by(moved).mean().clamp_min(1e-12)
-        log.info(
-            "numbers: a rule, after %d steps, errs by %.2f of leaving them as they were, in frames kept to check it",
-            did,
-            left,
-        )
+    if not len(seen) or not len(check):
+        log.info("numbers: no rule of how they change, as episodes are too short")
+        return rule.state_dict()
+    fit_line(rule, seen, check, config)
+    left, did = seconds - (time.monotonic() - began), 0
+    if left > 0 and steps != 0:
+        did = fit_bend(rule, seen, check, config, seconds=left, steps=steps, seed=seed, show=show)
+    read, moved = check.read(config)
+    error = missed_by(rule(read) - moved).mean() / missed_by(moved).mean().clamp_min(1e-12)
+    log.info(
+        "numbers: after %d steps a rule errs by %.2f of leaving them as they were, in frames kept to check it", did, error
+    )
     return rule.state_dict()
 
 
-def save_rule(weights: dict[str, Tensor], out: Path) -> None:
-    """OutputError: it cannot be written."""
+def save_rule(weights: dict[str, Tensor], out: Path, asked: dict[str, str]) -> None:
+    """asked: how long and with which seed it was found. OutputError: it cannot be written."""
     try:
-        save_file({name: x.contiguous() for name, x in weights.items()}, out / f".{FILE}.tmp")
+        save_file({name: x.contiguous() for name, x in weights.items()}, out / f".{FILE}.tmp", metadata=asked)
         (out / f".{FILE}.tmp").replace(out / FILE)
     except (OSError, SafetensorError) as error:
         raise OutputError(f"{out / FILE} could not be written: {error}") from None
 
 
-def load_rule(out: Path, config: DiTConfig) -> dict[str, Tensor] | None:
-    """None where there is none that can be read and fits."""
+def load_rule(out: Path, config: DiTConfig, asked: dict[str, str]) -> dict[str, Tensor] | None:
+    """None where there is none that can be read, fits, and was found as asked."""
     expected = Rule(sum(config.known.values()), len(config.relative[NAME])).state_dict()
     try:
-        weights: dict[str, Tensor] = load_file(out / FILE)
+        with safe_open(out / FILE, "pt") as file:
+            same = file.metadata() == asked and set(file.keys()) == expected.keys()
+            weights = {name: file.get_tensor(name) for name in expected} if same else {}
     except (OSError, SafetensorError):
         return None
-    same = weights.keys() == expected.keys() and all(x.shape == expected[name].shape for name, x in weights.items())
-    return weights if same else None
+    return weights if same and all(x.shape == expected[name].shape for name, x in weights.items()) else None

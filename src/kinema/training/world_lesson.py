@@ -13,6 +13,7 @@ Axes: B rows, T frames that are asked for, K frames of context before each, C ch
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
@@ -38,7 +39,7 @@ HELD_OUT_WORLD_LEVELS = (0.5, 1.0)
 """At which held-out errors are measured; a rollout asks at the last one, 1."""
 HELD_OUT_BATCHES, HELD_OUT_ROWS = 2, 12
 RULE_SECONDS, RULE_STEPS = 180.0, 100
-"""The longest that a rule is looked for; and how many steps of that are as long as one of the network, about."""
+"""The longest that a rule is looked for; and how many of its steps are as long as one of the network, about."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,7 +79,7 @@ class WorldRecipe(DiTRecipe):
     """Whether numbers are predicted as changes from the last ones (`DiTConfig.relative`), and their errors count in what they
     usually change by."""
     rule_share: float = 0.05
-    """Share of the time in which a small network is fitted to how numbers change, RULE_SECONDS at most; 0: a line alone is."""
+    """Share of the time in which is found how numbers change, RULE_SECONDS at most (`kinema.training.rules`); 0: a line alone."""
     numbers_weight: float = 0.05
     """By which errors of numbers count, beside those of rewards and ends: more drowns the picture."""
     before: ClassVar[Mapping[str, Any]] = {
@@ -105,6 +106,10 @@ class WorldRecipe(DiTRecipe):
             raise InputError(f"size {self.size!r}: expected one of {', '.join(SIZES)}")
         if self.context < 1 or self.frames < 1:
             raise InputError(f"{self.frames} frames with {self.context} before each: expected at least 1 of both")
+        if not 0 <= self.rule_share < 1:
+            raise InputError(f"rule_share {self.rule_share}: expected a share, from 0 to below 1")
+        if not 0 <= self.numbers_weight < math.inf:
+            raise InputError(f"numbers_weight {self.numbers_weight}: expected a number, at least 0")
         if not 0 <= self.numbers_share < 1:
             raise InputError(
                 f"numbers_share {self.numbers_share}: expected a share from 0 to below 1, as the rest teaches them"
@@ -113,6 +118,11 @@ class WorldRecipe(DiTRecipe):
             raise InputError(
                 f"wanted_share {self.wanted_share} and hidden_share {self.hidden_share}: expected shares of 1 together at most"
             )
+
+    def rule_length(self, minutes: float | None, steps: int | None) -> tuple[float, int | None]:
+        """How many seconds and steps are for the rule of a run of such a length, whichever ends first; None: any number."""
+        seconds = math.inf if minutes is None else min(RULE_SECONDS, 60 * minutes * self.rule_share)
+        return seconds, None if steps is None else round(RULE_STEPS * steps * self.rule_share)
 
 
 @dataclass(frozen=True, kw_only=True)

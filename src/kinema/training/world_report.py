@@ -317,7 +317,7 @@ FIGURES = {
     "held_out_1": "the same of the world, of frames that are noise alone",
     "held_out_reward": "the same of rewards",
     "held_out_terminated": "the same of ends",
-    "held_out_sensors": "the same of other numbers, in their usual changes",
+    "held_out_sensors": "errors of other numbers, as training counts them",
     "off": "distance of the {} from its place, in its own units",
     "copied_off": "distance of the {} from where it was last known",
 }

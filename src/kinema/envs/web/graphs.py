@@ -4,7 +4,8 @@ The step is `kinema.inference.dit_rollout.denoise_frame` on the model's own netw
 time. What differs is where earlier frames are stored: the graph has fixed shapes, so the cache is a ring of as many places as
 attention along time reads, and a bias closes the places that hold no frame yet.
 
-The arithmetic is float32. Weights are stored in float16 and cast when the file is loaded: those of a world are bfloat16, and fit.
+The arithmetic is float32. Weights that are bfloat16, as nearly all of a world's are, fit float16: they are stored in it and cast
+when the file is loaded. The others, such as those of rules, stay in float32.
 
 Axes: K frames of context, C channels, h x w latents, D numbers, N tokens of a frame, R places of the ring, L tokens of text.
 """
@@ -37,8 +38,8 @@ OPSET = 20
 """Of the ONNX files: the first with GELU's tanh form."""
 CLOSED = -1e4
 """Bias of a place of the ring that holds no frame."""
-SMALL = 256
-"""Numbers of a weight at least for it to be stored in float16."""
+SMALL, FITS = 256, 1e-6
+"""Numbers of a weight at least for it to be stored in float16, and the most that any of them may be off by there."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -216,7 +217,7 @@ def _clear_traces(part: Any) -> None:
 
 
 def _halved(proto: onnx.ModelProto) -> onnx.ModelProto:
-    """The same graph with its large float32 weights stored as float16, each cast back where the graph begins."""
+    """The same graph with its large float32 weights stored as float16 where they fit, each cast back where the graph begins."""
     from onnx import TensorProto, helper, numpy_helper
 
     graph, casts = proto.graph, []
@@ -224,7 +225,10 @@ def _halved(proto: onnx.ModelProto) -> onnx.ModelProto:
         if weight.data_type != TensorProto.FLOAT or np.prod(weight.dims) < SMALL:
             continue
         name, values = weight.name, numpy_helper.to_array(weight)
-        weight.CopyFrom(numpy_helper.from_array(values.astype(np.float16), f"{name}.half"))
+        halves = values.astype(np.float16)
+        if np.abs(halves.astype(np.float32) - values).max() > FITS:
+            continue
+        weight.CopyFrom(numpy_helper.from_array(halves, f"{name}.half"))
         casts.append(helper.make_node("Cast", [weight.name], [name], to=TensorProto.FLOAT))
     nodes = [*casts, *graph.node]
     del graph.node[:]
