@@ -18,6 +18,7 @@ from PIL import Image
 
 from kinema.datasets.dataset_files import write_video
 from kinema.datasets.lerobot import Dataset
+from kinema.envs.spaces import encode_action
 from kinema.errors import InputError, KinemaError, MediaError
 
 FPS = 10
@@ -130,7 +131,18 @@ def test_every_version_with_videos_and_with_pictures(version: str, images: bool,
     assert data.size == (32, 48) and data.total_frames == 15
     for e, length in enumerate((6, 4, 5)):
         np.testing.assert_allclose(seen(data, e), [brightness(e, t) for t in range(length)], atol=2)
-        np.testing.assert_allclose(data.episode(e).action[:, 0], np.arange(length) / 10, rtol=1e-6)
+        np.testing.assert_allclose(data.episode(e).action[:, 0], 2 * np.arange(length) / 10 / 0.5 - 1, rtol=1e-6)
+    ((least, most), episodes) = data.about["action"]["edges"]
+    assert (least, most) == pytest.approx((0.0, 0.5)), "actions lie between the least and the most that were taken"
+    assert episodes == [0, 2] and [data.episode(e).action[0, 1] for e in range(3)] == [-1, 0, 1]
+
+
+def test_foreign_actions_are_scaled_as_recorded_ones_are(tmp_path: Path) -> None:
+    data = Dataset.open(made(tmp_path / "d", action=lambda e, t: [300.0 + 50 * t, 7.0]))
+    spec, taken = data.about["action"], data.episode(1).action
+    assert spec["edges"] == [[300, 550], [6, 8]], "a number that never changes lies in the middle"
+    np.testing.assert_allclose(taken, [encode_action(spec, [300 + 50 * t, 7]) for t in range(4)], atol=1e-6)
+    assert data.identity()["actions"] == spec
 
 
 def test_pictures_are_found_by_their_time(tmp_path: Path) -> None:

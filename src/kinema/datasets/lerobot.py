@@ -304,10 +304,24 @@ class Dataset:
 
     @property
     def about(self) -> dict[str, Any]:
-        """What it was recorded from; for foreign data the action space is a box of unbounded numbers."""
-        width = int(np.prod(self.info["features"]["action"]["shape"]))
-        box = {"type": "box", "edges": [None] * width, "shape": [width], "dtype": "float32"}
-        return dict(self.info.get("kinema") or {"env": None, "action": box})
+        """What it was recorded from; for foreign data the action space is a box around the actions that were taken."""
+        if self.info.get("kinema"):
+            return dict(self.info["kinema"])
+        edges = self._action_edges.tolist()
+        return {"env": None, "action": {"type": "box", "edges": edges, "shape": [len(edges)], "dtype": "float32"}}
+
+    @cached_property
+    def _action_edges(self) -> NDArray[np.float64]:
+        """[D, 2]: the least and the most of each number of the actions, of foreign data; a unit about one that never changes."""
+        edges = list[NDArray[np.float64]]()
+        for path in dict.fromkeys(map(self._data, self.rows)):
+            table = self._table(path, ["episode_index", "action"])
+            mine = np.isin(np.asarray(table["episode_index"]), [row["episode_index"] for row in self.rows])
+            values = self._vectors(table, "action", path)[mine].astype(np.float64)
+            edges += [values.min(0), values.max(0)]
+        least, most = np.min(edges, 0), np.max(edges, 0)
+        still = least == most
+        return np.stack([least - still, most + still], -1)
 
     @property
     def sensors(self) -> int:
@@ -408,13 +422,21 @@ class Dataset:
 
         return Recorded(
             frames=self.pictures(number),
-            action=vectors("action", 0),
+            action=self._scaled(vectors("action", 0)),
             reward=before(column("next.reward", 0.0).astype(np.float32)),
             terminated=before(column("next.done", False).astype(bool)),
             truncated=before(column("next.truncated", False).astype(bool)),
             sensors=vectors(SENSORS, self.sensors),
             task=self.tasks[int(column("task_index", 0)[0])] if "task_index" in table.column_names else "",
         )
+
+    def _scaled(self, action: Floats) -> Floats:
+        """Actions as a recording has them: numbers of foreign data in [-1, 1] between their edges."""
+        if self.info.get("kinema"):
+            return action
+        least, most = self._action_edges.T
+        scaled: Floats = (2 * (action - least) / (most - least) - 1).astype(np.float32)
+        return scaled
 
     def __iter__(self) -> Iterator[Recorded]:
         return (self.episode(i) for i in range(len(self)))
