@@ -202,6 +202,9 @@ def test_relative_numbers_are_the_last_ones_and_what_the_network_and_a_line_chan
     torch.testing.assert_close(
         relative(x)["height"] - x.vectors["height"][..., 2:] - changed, torch.tensor([0.5, 2.0]).expand_as(changed)
     )
+    relative.get_buffer("rules.height.left")[0] = 0.5
+    added = relative(x)["height"] - x.vectors["height"][..., 2:] - changed
+    torch.testing.assert_close(added, torch.tensor([0.25, 2.0]).expand_as(changed))
     hidden = network(replace(relative.config, hidden_if={"action": 2}))
     hidden.load_state_dict(relative.state_dict())
     x.vectors["action"][..., 2] = torch.tensor([0.0, 1.0])[:, None]

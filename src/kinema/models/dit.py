@@ -416,7 +416,8 @@ class DiT(nn.Module):
         hidden = [given.vectors[name][..., column, None] > 0.5 for name, column in config.hidden_if.items()]
         for name, rule in self.rules.items():
             changes, ruled = torch.tensor(config.relative[name], device=x.device), rule(self.numbers(given.vectors))
-            moved = given.vectors[name][..., -len(changes) :].float() + changes * (ruled + result[name].float())
+            ruled = ruled + rule.get_buffer("left") * result[name].float()
+            moved = given.vectors[name][..., -len(changes) :].float() + changes * ruled
             result[name] = torch.where(hidden[0], result[name].float(), moved) if hidden else moved
         return result
 

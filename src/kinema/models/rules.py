@@ -18,7 +18,10 @@ RULE_WIDTH = 256
 
 class Rule(nn.Module):
     """Changes of numbers in usual changes, of what is read [..., F]: a line, and what a small network adds to it. Nothing changes
-    until it is fitted. It is never trained with the network that it is a part of."""
+    until it is fitted. It is never trained with the network that it is a part of.
+
+    `left` [D] is its mean error, 1 at most. What the network adds to it is in these units, so that numbers that are known
+    exactly stay so."""
 
     def __init__(self, reads: int, changes: int) -> None:
         super().__init__()
@@ -29,6 +32,7 @@ class Rule(nn.Module):
         for layer in (self.line, self.bend[-1]):
             for weight in layer.parameters():
                 nn.init.zeros_(weight)
+        self.register_buffer("left", torch.ones(changes))
         self.requires_grad_(False)
 
     def forward(self, read: Tensor) -> Tensor:

@@ -204,6 +204,7 @@ def find_rule(
     if left > 0 and steps != 0:
         did = fit_bend(rule, seen, check, config, seconds=left, steps=steps, seed=seed, show=show)
     read, moved = check.read(config)
+    rule.get_buffer("left").copy_((rule(read) - moved).abs().mean(0).clamp_max(1.0))
     error = missed_by(rule(read) - moved).mean() / missed_by(moved).mean().clamp_min(1e-12)
     log.info(
         "numbers: after %d steps a rule errs by %.2f of leaving them as they were, in frames kept to check it", did, error
