@@ -1,7 +1,7 @@
 """Pictures of the Studio for the documentation: python -m benchmarks.studio_pictures [--out DIR] [--only ROOM ...]
 
 A server starts in a folder that is deleted afterwards, films a handful of clips and holds a live world; a browser (chromium,
-or the one of `playwright install chromium`) opens the rooms, and what it shows is written to docs/pictures/studio-ROOM.jpg.
+or the one of `playwright install chromium`) opens rooms, and what it shows is written to docs/pictures/studio-ROOM.jpg.
 """
 
 from __future__ import annotations
@@ -245,7 +245,14 @@ ROOMS: dict[str, Callable[[Studio, list[str]], None]] = {
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=Path("docs/pictures"), metavar="DIR")
-    parser.add_argument("--only", nargs="+", choices=ROOMS, default=list(ROOMS), metavar="ROOM", help=", ".join(ROOMS))
+    parser.add_argument(
+        "--only",
+        nargs="+",
+        choices=ROOMS,
+        default=["create"],
+        metavar="ROOM",
+        help=f"which rooms, of {', '.join(ROOMS)}; by default the one that the documentation shows",
+    )
     told = parser.parse_args(arguments)
     told.out.mkdir(parents=True, exist_ok=True)
     found = next(filter(None, map(shutil.which, ("chromium", "google-chrome", "chromium-browser"))), None)
