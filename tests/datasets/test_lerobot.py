@@ -18,6 +18,7 @@ from PIL import Image
 
 from kinema.datasets.dataset_files import write_video
 from kinema.datasets.lerobot import Dataset
+from kinema.envs.controls import chosen_action
 from kinema.envs.spaces import encode_action
 from kinema.errors import InputError, KinemaError, MediaError
 
@@ -140,7 +141,10 @@ def test_every_version_with_videos_and_with_pictures(version: str, images: bool,
 def test_foreign_actions_are_scaled_as_recorded_ones_are(tmp_path: Path) -> None:
     data = Dataset.open(made(tmp_path / "d", action=lambda e, t: [300.0 + 50 * t, 7.0]))
     spec, taken = data.about["action"], data.episode(1).action
-    assert spec["edges"] == [[300, 550], [6, 8]], "a number that never changes lies in the middle"
+    assert spec["edges"] == [[300, 550], [7, 7]]
+    idle = encode_action(spec, chosen_action(spec, None))
+    np.testing.assert_allclose(idle, [0, taken[0, 1]], atol=1e-6, err_msg="half way, and what never changes as it was taken")
+    assert data.fitted() is data and spec["rest"] == [425, 7]
     np.testing.assert_allclose(taken, [encode_action(spec, [300 + 50 * t, 7]) for t in range(4)], atol=1e-6)
     assert data.identity()["actions"] == spec
 

@@ -247,6 +247,9 @@ def test_a_rule_is_found_of_numbers_that_have_one_and_chance_is_left_alone(recor
     assert rule["line.weight"][0].abs().max() > 0.1 and not rule["line.weight"][1:].any()
     assert not rule["bend.6.weight"].any(), "a line alone"
     assert rule["left"][0] < 0.01 and (rule["left"][1:] > 0.5).all(), "what is known leaves nothing to add"
+    for one in recordings.episodes:
+        one["sensors"][:, 5] = 0.0
+    assert find_rule(recordings, config, seconds=0, steps=None, seed=0)["left"][5] == 1, "what did not change may yet"
     made_up(recordings, lambda x, action: 0.2 * (action[:, 0] * (x[:, 1] > 0)))  # no line says so
     bent = find_rule(recordings, config, seconds=math.inf, steps=400, seed=0)
     assert bent["bend.6.weight"][0].any() and not bent["bend.6.weight"][1:].any()

@@ -42,6 +42,7 @@ from kinema.datasets.dataset_files import (
     read_video,
 )
 from kinema.datasets.pictures import CELL_PX, to_picture
+from kinema.envs.spaces import between
 from kinema.errors import InputError, MediaError
 from kinema.types import Floats, Frame, Frames, parse_json, path_exists
 
@@ -304,24 +305,32 @@ class Dataset:
 
     @property
     def about(self) -> dict[str, Any]:
-        """What it was recorded from; for foreign data the action space is a box around the actions that were taken."""
+        """What it was recorded from; for foreign data the action space is a box whose edges are the least and the most of each
+        number that was taken, and which rests at 0 or, where that is not between them, half way."""
         if self.info.get("kinema"):
             return dict(self.info["kinema"])
         edges = self._action_edges.tolist()
-        return {"env": None, "action": {"type": "box", "edges": edges, "shape": [len(edges)], "dtype": "float32"}}
+        rest = [0.0 if least < 0 < most else (least + most) / 2 for least, most in edges]
+        return {
+            "env": None,
+            "action": {"type": "box", "edges": edges, "rest": rest, "shape": [len(edges)], "dtype": "float32"},
+        }
 
     @cached_property
     def _action_edges(self) -> NDArray[np.float64]:
-        """[D, 2]: the least and the most of each number of the actions, of foreign data; a unit about one that never changes."""
-        edges = list[NDArray[np.float64]]()
-        for path in dict.fromkeys(map(self._data, self.rows)):
+        """[D, 2]: the least and the most of each number of the actions, of foreign data."""
+        edges, files = list[NDArray[np.float64]](), dict[AnyPath, list[int]]()
+        for row in self.rows:
+            files.setdefault(self._data(row), []).append(row["episode_index"])
+        for path, episodes in files.items():
             table = self._table(path, ["episode_index", "action"])
-            mine = np.isin(np.asarray(table["episode_index"]), [row["episode_index"] for row in self.rows])
-            values = self._vectors(table, "action", path)[mine].astype(np.float64)
-            edges += [values.min(0), values.max(0)]
-        least, most = np.min(edges, 0), np.max(edges, 0)
-        still = least == most
-        return np.stack([least - still, most + still], -1)
+            mine = np.isin(np.asarray(table["episode_index"]), episodes)
+            if mine.any():
+                values = self._vectors(table, "action", path)[mine].astype(np.float64)
+                edges += [values.min(0), values.max(0)]
+        if not edges:
+            return np.tile([-1.0, 1.0], (int(np.prod(self.info["features"]["action"]["shape"])), 1))
+        return np.stack([np.min(edges, 0), np.max(edges, 0)], -1)
 
     @property
     def sensors(self) -> int:
@@ -347,7 +356,7 @@ class Dataset:
     def fitted(self) -> Dataset:
         """The same with pictures of whole cells: sides are rounded to multiples of CELL_PX where they are none."""
         height, width = (max(CELL_PX, CELL_PX * round(side / CELL_PX)) for side in self.size)
-        return replace(self, size=(height, width))
+        return self if self.size == (height, width) else replace(self, size=(height, width))
 
     def identity(self) -> dict[str, Any]:
         """What tells whether it is still the same data: counts, rate, actions, a hash of its numbers and of its files' sizes."""
@@ -422,7 +431,7 @@ class Dataset:
 
         return Recorded(
             frames=self.pictures(number),
-            action=self._scaled(vectors("action", 0)),
+            action=self._encoded(vectors("action", 0)),
             reward=before(column("next.reward", 0.0).astype(np.float32)),
             terminated=before(column("next.done", False).astype(bool)),
             truncated=before(column("next.truncated", False).astype(bool)),
@@ -430,13 +439,12 @@ class Dataset:
             task=self.tasks[int(column("task_index", 0)[0])] if "task_index" in table.column_names else "",
         )
 
-    def _scaled(self, action: Floats) -> Floats:
-        """Actions as a recording has them: numbers of foreign data in [-1, 1] between their edges."""
+    def _encoded(self, action: Floats) -> Floats:
+        """Actions as `kinema.envs.spaces.encode_action` makes them: those of foreign data are stored in units of their own."""
         if self.info.get("kinema"):
             return action
-        least, most = self._action_edges.T
-        scaled: Floats = (2 * (action - least) / (most - least) - 1).astype(np.float32)
-        return scaled
+        encoded: Floats = between(action.astype(np.float64), *self._action_edges.T).astype(np.float32)
+        return encoded
 
     def __iter__(self) -> Iterator[Recorded]:
         return (self.episode(i) for i in range(len(self)))

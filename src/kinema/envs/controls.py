@@ -31,7 +31,7 @@ def chosen_action(spec: Spec, number: int | None, idle: int = 0) -> Any:
         idle: Which choice of a discrete space stands for none.
 
     Returns:
-        An action of the space. Numbers of a box are zero, or as near as its edges allow.
+        An action of the space. Numbers of a box are zero, or as near as its edges allow; of foreign data as its "rest" says.
     """
     if spec["type"] == "discrete":
         return (idle if number is None else min(number, int(spec["n"]) - 1)) + spec["start"]
@@ -44,9 +44,9 @@ def chosen_action(spec: Spec, number: int | None, idle: int = 0) -> Any:
 
 
 def box_action(spec: Spec, numbers: Any) -> NDArray[Any]:
-    """The action of a box whose first numbers are these and whose others are 0, clipped to its edges."""
+    """The action of a box whose first numbers are these and whose others are 0, or as its "rest" says, clipped to its edges."""
     space: Any = space_of(spec)
-    given = np.zeros(len(spec["edges"]), np.float32)
+    given = np.array(spec.get("rest", [0.0] * len(spec["edges"])), np.float32)
     first = np.asarray(numbers, np.float32)[: len(given)]
     given[: len(first)] = first
     clipped: NDArray[Any] = np.clip(given.reshape(spec["shape"]), space.low, space.high).astype(spec["dtype"])

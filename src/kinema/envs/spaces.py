@@ -139,13 +139,15 @@ def encode_action(spec: Spec, action: Any) -> Floats:
     if kind == "multi_binary":
         return np.asarray(action, np.float32).reshape(-1) * 2 - 1
     if kind == "box":
-        given = np.asarray(action, np.float64).reshape(-1)
-        scaled = [
-            number if edge is None else 2 * (min(max(number, edge[0]), edge[1]) - edge[0]) / max(edge[1] - edge[0], 1e-9) - 1
-            for number, edge in zip(given, spec["edges"], strict=True)
-        ]
+        given, edges = np.asarray(action, np.float64).reshape(-1), spec["edges"]
+        scaled = [x if edge is None else between(x, *edge) for x, edge in zip(given, edges, strict=True)]
         return np.array(scaled, np.float32)
     return np.concatenate([encode_action(part, action[name]) for name, part in _parts(spec)])
+
+
+def between(number: Any, least: Any, most: Any) -> Any:
+    """Where numbers lie between two edges, from -1 to 1; -1 where the edges are one."""
+    return 2 * (np.clip(number, least, most) - least) / np.maximum(np.subtract(most, least), 1e-9) - 1
 
 
 def padded(numbers: Floats, count: int) -> Floats:

@@ -20,8 +20,8 @@ class Rule(nn.Module):
     """Changes of numbers in usual changes, of what is read [..., F]: a line, and what a small network adds to it. Nothing changes
     until it is fitted. It is never trained with the network that it is a part of.
 
-    `left` [D] is its mean error, 1 at most. What the network adds to it is in these units, so that numbers that are known
-    exactly stay so."""
+    `left` [D] is what it leaves: its mean error in usual changes, 1 at most, and 1 of numbers that it does not foretell. What the
+    network adds to it is in these units, so that numbers that are known exactly stay so."""
 
     def __init__(self, reads: int, changes: int) -> None:
         super().__init__()

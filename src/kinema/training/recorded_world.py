@@ -122,8 +122,8 @@ def config_for(data: Dataset, recordings: Recordings, recipe: WorldRecipe, name:
 
 def _as_begun(config: DiTModelConfig, began: DiTConfig) -> DiTModelConfig:
     """With what is found out from recordings, as the run that goes on found it, perhaps by an earlier version."""
-    found = {name: getattr(began, name) for name in ("pointing", "pointing_if", "relative", "hidden_if")}
-    return replace(config, network=replace(config.network, **found))
+    names = ("pointing", "pointing_if", "relative", "hidden_if")
+    return replace(config, network=replace(config.network, **{name: getattr(began, name) for name in names}))
 
 
 def _pointing(recordings: Recordings, spec: dict[str, Any], context: int, wanted: bool) -> dict[str, list[Point]]:
@@ -210,20 +210,20 @@ def _rule(
 ) -> dict[str, torch.Tensor]:
     """That of a recording's numbers, found and stored by the first rank; taken as it is when a run goes on (`again`). length: in
     seconds and steps."""
-    asked = {"seconds": str(length[0]), "steps": str(length[1]), "seed": str(recipe.seed)}
+    sought = {"seconds": str(length[0]), "steps": str(length[1]), "seed": str(recipe.seed)}
 
     def find() -> dict[str, torch.Tensor]:
-        found = load_rule(out, config.network, asked) if again else None
-        if found is None:
-            found = find_rule(recordings, config.network, seconds=length[0], steps=length[1], seed=recipe.seed, show=show)
-            save_rule(found, out, asked)
-        return found
+        weights = load_rule(out, config.network, sought) if again else None
+        if weights is None:
+            weights = find_rule(recordings, config.network, seconds=length[0], steps=length[1], seed=recipe.seed, show=show)
+            save_rule(weights, out, sought)
+        return weights
 
     def take() -> dict[str, torch.Tensor]:
-        found = load_rule(out, config.network, asked)
-        if found is None:
+        weights = load_rule(out, config.network, sought)
+        if weights is None:
             raise OutputError(f"the first rank's rule cannot be read from {out}; give all ranks the same folder")
-        return found
+        return weights
 
     return ranks.prepare(find, take)
 
@@ -282,7 +282,13 @@ def _check_same_data(before: dict[str, Any] | None, learned: WeightedRecordings,
     now = _identity(learned)
     if before is None or before == now:
         return
-    names = {"episodes": "episodes", "frames": "frames", "fps": "frames a second", "actions": "actions", "files": "contents"}
+    names = {
+        "episodes": "episodes",
+        "frames": "frames",
+        "fps": "frames a second",
+        "actions": "actions",
+        "files": "contents",
+    }
     differs = [
         f"{before.get(name)} {word}, now {now.get(name)}" if name in ("episodes", "frames", "fps") else f"other {word}"
         for name, word in names.items()
@@ -290,6 +296,10 @@ def _check_same_data(before: dict[str, Any] | None, learned: WeightedRecordings,
     ]
     if "recordings" in before or "recordings" in now:
         differs = ["other recordings, weights, or order of them"]
+    if differs == ["other actions"] and None in before["actions"].get("edges", ()):
+        raise InputError(
+            f"the run in {out} was begun by a version that did not scale these actions; begin a new run in another --out"
+        )
     raise InputError(
         f"{_folders(learned)} has changed since the run in {out} began ({'; '.join(differs) or 'another recording'}); begin a new"
         " run in another --out"

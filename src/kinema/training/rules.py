@@ -76,7 +76,7 @@ class Examples:
 
 def examples(recordings: Recordings, config: DiTConfig) -> tuple[Examples, Examples]:
     """Frames that training sees and that have as many before them as the network reads: those that a rule is fitted to, and those
-    that check it, in parts of TOGETHER frames by chance. Either may be none."""
+    that check it, in parts of TOGETHER frames or, of few, fewer, by chance. Either may be none."""
     parts: list[list[tuple[Tensor, Tensor, Tensor]]] = [[], []]
     for which, (number, begin, end) in enumerate(_parts(recordings, config)):
         one = recordings.episodes[number]
@@ -200,11 +200,12 @@ def find_rule(
         log.info("numbers: no rule of how they change, as episodes are too short")
         return rule.state_dict()
     fit_line(rule, seen, check, config)
-    left, did = seconds - (time.monotonic() - began), 0
-    if left > 0 and steps != 0:
-        did = fit_bend(rule, seen, check, config, seconds=left, steps=steps, seed=seed, show=show)
+    remaining, did = seconds - (time.monotonic() - began), 0
+    if remaining > 0 and steps != 0:
+        did = fit_bend(rule, seen, check, config, seconds=remaining, steps=steps, seed=seed, show=show)
     read, moved = check.read(config)
-    rule.get_buffer("left").copy_((rule(read) - moved).abs().mean(0).clamp_max(1.0))
+    foretold = torch.cat([rule.line.weight, cast(nn.Linear, rule.bend[-1]).weight], -1).any(-1)
+    rule.get_buffer("left").copy_(torch.where(foretold, (rule(read) - moved).abs().mean(0).clamp_max(1.0), 1.0))
     error = missed_by(rule(read) - moved).mean() / missed_by(moved).mean().clamp_min(1e-12)
     log.info(
         "numbers: after %d steps a rule errs by %.2f of leaving them as they were, in frames kept to check it", did, error
@@ -212,21 +213,21 @@ def find_rule(
     return rule.state_dict()
 
 
-def save_rule(weights: dict[str, Tensor], out: Path, asked: dict[str, str]) -> None:
-    """asked: how long and with which seed it was found. OutputError: it cannot be written."""
+def save_rule(weights: dict[str, Tensor], out: Path, sought: dict[str, str]) -> None:
+    """sought: how long and with which seed it was found. OutputError: it cannot be written."""
     try:
-        save_file({name: x.contiguous() for name, x in weights.items()}, out / f".{FILE}.tmp", metadata=asked)
+        save_file({name: x.contiguous() for name, x in weights.items()}, out / f".{FILE}.tmp", metadata=sought)
         (out / f".{FILE}.tmp").replace(out / FILE)
     except (OSError, SafetensorError) as error:
         raise OutputError(f"{out / FILE} could not be written: {error}") from None
 
 
-def load_rule(out: Path, config: DiTConfig, asked: dict[str, str]) -> dict[str, Tensor] | None:
+def load_rule(out: Path, config: DiTConfig, sought: dict[str, str]) -> dict[str, Tensor] | None:
     """None where there is none that can be read, fits, and was found as asked."""
     expected = Rule(sum(config.known.values()), len(config.relative[NAME])).state_dict()
     try:
         with safe_open(out / FILE, "pt") as file:
-            same = file.metadata() == asked and set(file.keys()) == expected.keys()
+            same = file.metadata() == sought and set(file.keys()) == expected.keys()
             weights = {name: file.get_tensor(name) for name in expected} if same else {}
     except (OSError, SafetensorError):
         return None

@@ -29,7 +29,7 @@ from kinema.autoencoder import Autoencoder
 from kinema.errors import InputError
 from kinema.inference.dit_rollout import WANTED, FrameInput, denoise_frame
 from kinema.models.dit import FrameCache
-from kinema.models.dit_model import DiTModel
+from kinema.models.dit_model import EXACT, DiTModel
 
 if TYPE_CHECKING:
     import onnx
@@ -83,6 +83,8 @@ class ExportedStep(nn.Module):
     def __init__(self, model: DiTModel, steps: int) -> None:
         super().__init__()
         self.network = copy.deepcopy(model.network).float()
+        for name, x in self.network.named_parameters():
+            x.data = x.data if name.startswith(EXACT) else x.data.bfloat16().float()  # on every processor
         self.spread, self.steps, self.shapes = model.config.spread, steps, step_shapes(model)
         self.first, self.bounds = model.config.first_columns, model.number_bounds
         self.names = [*self.shapes.inputs, *(("text", "text_mask") if model.config.network.text_dim else ())]
@@ -225,7 +227,8 @@ def _halved(proto: onnx.ModelProto) -> onnx.ModelProto:
         if weight.data_type != TensorProto.FLOAT or np.prod(weight.dims) < SMALL:
             continue
         name, values = weight.name, numpy_helper.to_array(weight)
-        halves = values.astype(np.float16)
+        with np.errstate(over="ignore"):
+            halves = values.astype(np.float16)
         if np.abs(halves.astype(np.float32) - values).max() > FITS:
             continue
         weight.CopyFrom(numpy_helper.from_array(halves, f"{name}.half"))
