@@ -22,13 +22,14 @@ from kinema.envs.recorded import MOST_STEPS, RecordedWorld
 from kinema.envs.spaces import encode_action, spec_of
 from kinema.envs.web.controls import web_controls
 from kinema.envs.web.export import PLAYER, export_web
-from kinema.envs.web.graphs import _without_traces, write_graphs
+from kinema.envs.web.graphs import SMALL, _without_traces, write_graphs
 from kinema.envs.web.live import export_live_web
 from kinema.envs.web.live_graphs import float32_copy, write_live_graphs
 from kinema.envs.web.runtime import FILES, PACKAGE, RUNTIME_VERSION, fetch_runtime, read_runtime
 from kinema.errors import InputError, OutputError
 from kinema.inference.rollout import WINDOW, task_condition
 from kinema.models.hub import Model
+from kinema.models.rules import RULE_WIDTH
 from kinema.simulation.world import World
 
 TOLERANCE = 5e-4
@@ -84,6 +85,11 @@ def test_the_exported_step_is_that_of_python(world: Path, tmp_path: Path, steps:
     assert text is not None
     given = {"text": text.states.numpy(), "text_mask": text.reads[:, 0].numpy()}
     write_graphs(model, tmp_path, steps=steps, text_tokens=given["text"].shape[1])
+    import onnx
+
+    stored = onnx.load(str(tmp_path / "step.onnx")).graph.initializer
+    kinds = {kind: {int(np.prod(x.dims)) for x in stored if x.data_type == kind} for kind in (1, 10)}  # FLOAT, FLOAT16
+    assert RULE_WIDTH**2 in kinds[1] - kinds[10] and max(kinds[10]) >= SMALL, "rules stay in float32, other weights do not"
     rolled, player = RecordedWorld(model, seed=3, steps=steps), Player(tmp_path, model)
     recorded_noise = torch.randn(1, *player.shapes.inputs["noise"][1:], generator=torch.Generator().manual_seed(0)).numpy()
     known = [{name: x[0].numpy() for name, x in state.tracks.items()} for state in rolled._frame_states]

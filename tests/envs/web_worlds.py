@@ -14,7 +14,7 @@ from kinema.envs.recorded import RecordedWorld
 from kinema.envs.web.graphs import CLOSED, step_shapes
 from kinema.envs.web.live_graphs import LiveStep
 from kinema.inference.rollout import WINDOW
-from kinema.models.dit_model import DiTModel
+from kinema.models.dit_model import EXACT, DiTModel
 from kinema.models.hub import load
 from kinema.simulation.world import World
 from kinema.training.recorded_world import train_world
@@ -40,9 +40,10 @@ def lively(world: Path, *, ends: bool | None = None) -> DiTModel:
     model: Any = load(str(world), device="cpu")
     generator = torch.Generator().manual_seed(5)
     model.network.float()
-    for weight in model.network.parameters():
+    for name, weight in model.network.named_parameters():
         weight += SPREAD_OF_WEIGHTS * torch.randn(weight.shape, generator=generator) / max(weight.shape[-1], 1) ** 0.5
-        weight.copy_(weight.half().float())
+        if not name.startswith(EXACT):
+            weight.copy_(weight.bfloat16().float())
     if ends is not None:
         model.network.heads["terminated"].weight.zero_()
         model.network.heads["terminated"].bias.fill_(1.0 if ends else -1.0)
