@@ -38,7 +38,7 @@ from kinema.training.world_report import PLACES, SHOWN
 EVERY = 8
 """Frames from the beginning of one stretch to that of the next."""
 COLUMNS = (
-    "recording", "date", "frames", "minutes", "errs after a frame by, of leaving all: rule, line", "entity",
+    "recording", "date", "frames", "minutes for the rule", "errs after a frame by, of leaving all: rule, line", "entity",
     "off after 1, 4, 12, 64 frames: rule", "line", "left where it was", "stretches",
 )  # fmt: skip
 PAGE = ROOT / "docs" / "measurements" / "rules.md"
