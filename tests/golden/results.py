@@ -182,7 +182,7 @@ def recorded_world(model: Model) -> Arrays:
         config = config_for(data, recordings, recipe, "world")
         trainer = DiTTrainer(recipe, config, RecordingsLesson(recordings, recipe), folder, minutes=1.0)
         torch.nn.init.normal_(trainer.model.modulation.bias, std=0.3, generator=torch.Generator().manual_seed(0))
-        save(folder / "world", config, dict(trainer.model.named_parameters()), "# world\n")
+        save(folder / "world", config, trainer.model.state_dict(), "# world\n")
         save_starts(folder / "world", recordings, 0)
         envs = RecordedVectorEnv(2, model=folder / "world")
         envs.model.dtype = torch.float32
