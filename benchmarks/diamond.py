@@ -53,11 +53,12 @@ from kinema.media.contact_sheet import contact_sheet
 from kinema.models.hub import read_config, weights_folder
 from kinema.statistics import bootstrap
 from kinema.training.dit_trainer import DiTTrainer
-from kinema.training.recorded_world import config_for, train_world
+from kinema.training.recorded_world import train_world
 from kinema.training.recordings import Recordings, held_back, usable
 from kinema.training.sharded_checkpoint import load_run
 from kinema.training.world_lesson import RecordingsLesson, WorldRecipe
 from kinema.training.world_report import AHEAD, SHOWN, START_FRAMES, changed_error, roll_held_back
+from kinema.training.world_stages import config_for
 
 PACKAGES = ("data", "utils", "models", "models.diffusion")
 """Of DIAMOND's source, what is imported."""

@@ -29,11 +29,11 @@ from kinema.errors import InputError
 from kinema.models.dit import DiTConfig
 from kinema.models.hub import weights_folder
 from kinema.models.rules import Rule, as_read
-from kinema.training.recorded_world import config_for, word_of
 from kinema.training.recordings import Recordings
 from kinema.training.rules import find_rule, missed_by
 from kinema.training.world_lesson import WorldRecipe
 from kinema.training.world_report import PLACES, SHOWN
+from kinema.training.world_stages import config_for, word_of
 
 EVERY = 8
 """Frames from the beginning of one stretch to that of the next."""

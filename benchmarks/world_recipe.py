@@ -33,11 +33,11 @@ from kinema.models.dit_model import DiTModel
 from kinema.models.hub import weights_folder
 from kinema.training.dit_trainer import DiTTrainer
 from kinema.training.flops import dit_flops
-from kinema.training.recorded_world import config_for
 from kinema.training.recordings import Recordings
 from kinema.training.rules import find_rule
 from kinema.training.world_lesson import RecordingsLesson, WorldRecipe, draw_world_batch
 from kinema.training.world_report import SHOWN, evaluate
+from kinema.training.world_stages import config_for
 from kinema.types import parse_json
 
 VARIANTS: dict[str, dict[str, Any]] = {

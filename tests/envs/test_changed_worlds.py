@@ -28,13 +28,14 @@ from kinema.models.dit_model import EXACT, DiTModel
 from kinema.models.hub import load, read_config, read_weights, save, weights_folder
 from kinema.models.rules import Rule
 from kinema.simulation.entity_numbers import change_from_text
-from kinema.training import recorded_world, world_report
+from kinema.training import recorded_world, world_report, world_stages
 from kinema.training.checkpoint import KEYS, save_checkpoint
 from kinema.training.dit_trainer import recipe_of_run
-from kinema.training.recorded_world import config_for, train_world
+from kinema.training.recorded_world import train_world
 from kinema.training.recordings import Recordings
 from kinema.training.rules import FILE, examples, find_rule, load_rule, missed_by
 from kinema.training.world_lesson import RecordingsLesson, WorldBatch, WorldRecipe, draw_world_batch, world_losses
+from kinema.training.world_stages import config_for
 
 BALL = {"ball": {"x": 3.0, "y": 1.25}, "the paddle": {"x": 2.0}, "game": {"score": 2.0}}
 
@@ -277,7 +278,7 @@ def test_a_run_keeps_the_rule_that_it_found_and_takes_it_when_it_goes_on(
         with pytest.raises(KeyboardInterrupt):
             train_world(recorded, out=tmp_path / "run", steps=2, recipe=RECIPE)
     with monkeypatch.context() as patched:
-        patched.setattr(recorded_world, "find_rule", ended)
+        patched.setattr(world_stages, "find_rule", ended)
         world = train_world(recorded, out=tmp_path / "run", resume=True, recipe=RECIPE)
     network, weights = read_config(world).network, read_weights(world)
     asked = {"seconds": "inf", "steps": str(RECIPE.rule_length(None, 2)[1]), "seed": str(RECIPE.seed)}
@@ -295,7 +296,7 @@ def test_a_run_that_goes_on_keeps_what_was_found_out_from_the_recording(recorded
     recordings = Recordings(Dataset.open(recorded), load_autoencoder(weights_folder() / "codec-8x8"), None)
     now = config_for(Dataset.open(recorded), recordings, RECIPE, "x")
     began = replace(now.network, relative={"sensors": [0.7] * 6}, hidden_if={}, pointing={}, pointing_if={}, places=False)
-    again = recorded_world._as_begun(now, began).network
+    again = world_stages.as_begun(now, began).network
     assert again.relative == began.relative and not again.hidden_if and not again.pointing and not again.pointing_if
     assert again.places == now.network.places, "what an option says is not hidden"
 

@@ -30,9 +30,10 @@ from kinema.playground.renderer import render_scene as draw
 from kinema.scene.scene import Scene
 from kinema.simulation.world import World
 from kinema.training.dit_trainer import DiTTrainer
-from kinema.training.recorded_world import config_for, save_starts
 from kinema.training.recordings import Recordings
 from kinema.training.world_lesson import RecordingsLesson, WorldRecipe
+from kinema.training.world_report import save_starts
+from kinema.training.world_stages import config_for
 
 Arrays = dict[str, NDArray[Any]]
 SIDE = 64

@@ -27,11 +27,11 @@ from kinema.training.film_lesson import ClipsLesson, FilmRecipe
 from kinema.training.films import film_config
 from kinema.training.probes import Probes
 from kinema.training.recipes import KINDS, smoke
-from kinema.training.recorded_world import config_for
 from kinema.training.recordings import Recordings
 from kinema.training.scheduled_sampling import Training, scheduled_sampling
 from kinema.training.trainer import Trainer
 from kinema.training.world_lesson import RecordingsLesson, WorldRecipe
+from kinema.training.world_stages import config_for
 
 
 @pytest.fixture

@@ -37,7 +37,7 @@ from kinema.training import recordings as recordings_module
 from kinema.training.compiling import can_compile
 from kinema.training.dit_trainer import DiTTrainer
 from kinema.training.parallel import Share
-from kinema.training.recorded_world import config_for, train_world
+from kinema.training.recorded_world import train_world
 from kinema.training.recordings import Recordings, mean_and_std, reward_unit
 from kinema.training.world_lesson import (
     HELD_OUT_BATCHES,
@@ -48,6 +48,7 @@ from kinema.training.world_lesson import (
     with_own_frames,
 )
 from kinema.training.world_report import LEAST_ENDS, Rollouts, evaluate, figure_in_words, place_errors, step_to_ends
+from kinema.training.world_stages import config_for
 
 RECIPE = WorldRecipe(compile=False, frames=4, batch=2, size="nano", time_every=2, context=2)
 PLAIN = replace(RECIPE, autoencoder_share=0.0)

@@ -30,11 +30,12 @@ from kinema.media import Clip
 from kinema.models.dit_model import DiTModel
 from kinema.models.hub import load, weights_sha256
 from kinema.training import checkpoint
-from kinema.training.recorded_world import train_world, word_of
+from kinema.training.recorded_world import train_world
 from kinema.training.recordings import Among, Recordings
 from kinema.training.sources import folder_name, parse_source, weighted_folders
 from kinema.training.track_files import TrackWriter
 from kinema.training.world_lesson import RecordingsLesson, WorldRecipe
+from kinema.training.world_stages import word_of
 
 RECIPE = WorldRecipe(compile=False, frames=4, batch=2, size="nano", time_every=2, context=2)
 TASK = "get to the green goal square"

@@ -159,7 +159,7 @@ def _run_ranks(arguments: argparse.Namespace) -> int:
 def _find_data(arguments: argparse.Namespace) -> None:
     """The data of a run of a world that goes on, where none are named; InputError where nothing says what to learn from."""
     if arguments.data is None and arguments.resume is not None and arguments.recipe == "world":
-        from kinema.training.recorded_world import data_of_run
+        from kinema.training.begun_run import data_of_run
 
         known = data_of_run(arguments.resume)
         if known is not None:

@@ -27,6 +27,7 @@ from kinema.models.dit_model import DiTModelConfig
 from kinema.models.hub import find, read_config, read_weights, weights_folder
 from kinema.models.parts import holds_parts, whole_model, write_parts
 from kinema.text import default_encoder
+from kinema.training.begun_run import RUN
 from kinema.training.caches import order_of
 from kinema.training.dit_trainer import DiTTrainer, recipe_of_run
 from kinema.training.film_lesson import ClipsLesson, FilmRecipe
@@ -34,7 +35,7 @@ from kinema.training.films import film_config, finish, held_out_figures
 from kinema.training.gpu_recipe import EPISODES
 from kinema.training.loop import Interval
 from kinema.training.recipes import tiny_recipe
-from kinema.training.recorded_world import RUN, train_world
+from kinema.training.recorded_world import train_world
 from kinema.training.sharded_checkpoint import holds_run, load_run
 from kinema.training.sources import parse_source
 from kinema.training.world_lesson import WorldRecipe
