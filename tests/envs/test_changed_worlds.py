@@ -26,14 +26,16 @@ from kinema.models import dit_model
 from kinema.models.dit import DiT
 from kinema.models.dit_model import EXACT, DiTModel
 from kinema.models.hub import load, read_config, read_weights, save, weights_folder
+from kinema.models.priors import PicturePrior
 from kinema.models.rules import Rule
 from kinema.simulation.entity_numbers import change_from_text
 from kinema.training import recorded_world, world_report, world_stages
 from kinema.training.checkpoint import KEYS, save_checkpoint
 from kinema.training.dit_trainer import recipe_of_run
+from kinema.training.found_parts import load_found
 from kinema.training.recorded_world import train_world
 from kinema.training.recordings import Recordings
-from kinema.training.rules import FILE, examples, find_rule, load_rule, missed_by
+from kinema.training.rules import examples, find_rule, missed_by
 from kinema.training.world_lesson import RecordingsLesson, WorldBatch, WorldRecipe, draw_world_batch, world_losses
 from kinema.training.world_stages import config_for
 
@@ -194,7 +196,7 @@ def test_what_is_exact_stays_so_wherever_a_model_is_stored_and_loaded(
     monkeypatch.setattr(dit_model, "fast_dtype", lambda device: torch.bfloat16)
     config, weights = read_config(world), read_weights(world)
     exact = {name: x for name, x in weights.items() if name.startswith(EXACT)}
-    assert {name.partition(".")[0] for name in exact} == {"rules", "pointing"}
+    assert {name.partition(".")[0] for name in exact} == {"rules", "pointing", "prior"}
     for number, x in enumerate(exact.values()):
         x += (1 + number) / 3
     for int8 in (False, True):
@@ -225,7 +227,7 @@ def test_a_rule_that_is_linear_is_known_before_training(recorded: Path) -> None:
     recordings.episodes = short
     few = find_rule(recordings, config, seconds=0, steps=None, seed=0)
     assert few["line.weight"].any(), "of some frames there is a line"
-    long = replace(config, context=200, known=known, pointing={}, pointing_if={}, hidden_if={})
+    long = replace(config, context=200, known=known, pointing={}, pointing_if={}, hidden_if={}, prior={})
     assert not find_rule(recordings, long, seconds=0, steps=None, seed=0)["line.weight"].any(), "no episode is that long"
 
 
@@ -267,7 +269,7 @@ def test_a_rule_is_found_of_numbers_that_have_one_and_chance_is_left_alone(recor
     assert all(torch.equal(x, again[name]) for name, x in bent.items())
 
 
-def test_a_run_keeps_the_rule_that_it_found_and_takes_it_when_it_goes_on(
+def test_a_run_keeps_what_it_found_and_takes_it_when_it_goes_on(
     recorded: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def ended(*_: Any, **__: Any) -> None:
@@ -278,34 +280,42 @@ def test_a_run_keeps_the_rule_that_it_found_and_takes_it_when_it_goes_on(
         with pytest.raises(KeyboardInterrupt):
             train_world(recorded, out=tmp_path / "run", steps=2, recipe=RECIPE)
     with monkeypatch.context() as patched:
-        patched.setattr(world_stages, "find_rule", ended)
+        for name in ("find_rule", "find_prior"):
+            patched.setattr(world_stages, name, ended)
         world = train_world(recorded, out=tmp_path / "run", resume=True, recipe=RECIPE)
     network, weights = read_config(world).network, read_weights(world)
-    asked = {"seconds": "inf", "steps": str(RECIPE.rule_length(None, 2)[1]), "seed": str(RECIPE.seed)}
-    found = load_rule(world.parent, network, asked)
-    assert found is not None and found["line.weight"].any()
-    for name, x in found.items():
-        assert torch.equal(weights[f"rules.sensors.{name}"], x), "training leaves it as it is"
-    assert load_rule(world.parent, replace(network, known={**network.known, "other": 1}), asked) is None, "it is of others"
-    assert load_rule(world.parent, network, asked | {"seed": "1"}) is None and load_rule(world, network, asked) is None
-    (world.parent / FILE).write_bytes(b"damaged")
-    assert load_rule(world.parent, network, asked) is None
+    sought = {"seconds": "inf", "steps": str(RECIPE.found_length(0.05, None, 2)[1]), "seed": str(RECIPE.seed)}
+    parts = {"rules": Rule(sum(network.known.values()), 6), "prior": PicturePrior(network)}
+    for (name, part), begin in zip(parts.items(), ("rules.sensors.", "prior."), strict=True):
+        path, expected = world.parent / f"{name}.safetensors", part.state_dict()
+        found = load_found(path, expected, sought)
+        assert found is not None and any(x.any() for x in found.values())
+        for key, x in found.items():
+            assert torch.equal(weights[f"{begin}{key}"], x), "training leaves it as it is"
+        first = next(iter(expected))
+        assert load_found(path, expected | {first: torch.zeros(3)}, sought) is None, "it is of another network"
+        assert load_found(path, expected, sought | {"seed": "1"}) is None
+        assert load_found(path.with_name("other"), expected, sought) is None
+        path.write_bytes(b"damaged")
+        assert load_found(path, expected, sought) is None
 
 
 def test_a_run_that_goes_on_keeps_what_was_found_out_from_the_recording(recorded: Path) -> None:
     recordings = Recordings(Dataset.open(recorded), load_autoencoder(weights_folder() / "codec-8x8"), None)
     now = config_for(Dataset.open(recorded), recordings, RECIPE, "x")
-    began = replace(now.network, relative={"sensors": [0.7] * 6}, hidden_if={}, pointing={}, pointing_if={}, places=False)
+    before = {"hidden_if": {}, "pointing": {}, "pointing_if": {}, "bodies": {}, "prior": {}}
+    began = replace(now.network, relative={"sensors": [0.7] * 6}, places=False, **before)
     again = world_stages.as_begun(now, began).network
-    assert again.relative == began.relative and not again.hidden_if and not again.pointing and not again.pointing_if
+    assert again.relative == began.relative and not any(getattr(again, name) for name in before)
     assert again.places == now.network.places, "what an option says is not hidden"
 
 
-def test_how_long_a_rule_is_looked_for() -> None:
+def test_how_long_rules_and_sketches_are_looked_for() -> None:
     recipe = WorldRecipe()
-    assert recipe.rule_length(10, None) == (30.0, None) and recipe.rule_length(600, None) == (180.0, None)
-    assert recipe.rule_length(None, 40) == (math.inf, 200) and replace(recipe, rule_share=0).rule_length(10, 40) == (0, 0)
-    for wrong in ({"rule_share": -0.1}, {"rule_share": 1.0}, {"numbers_weight": math.nan}, {"numbers_weight": -1.0}):
+    assert recipe.found_length(0.05, 10, None) == (30.0, None) and recipe.found_length(0.05, 600, None) == (180.0, None)
+    assert recipe.found_length(0.05, None, 40) == (math.inf, 200) and recipe.found_length(0, 10, 40) == (0, 0)
+    assert not any(WorldRecipe.before[name] for name in ("rule_share", "prior_share"))
+    for wrong in ({"rule_share": -0.1}, {"prior_share": 1.0}, {"numbers_weight": math.nan}, {"numbers_weight": -1.0}):
         with pytest.raises(InputError, match=f"{next(iter(wrong))} .*: expected a"):
             replace(recipe, **wrong)
 
@@ -405,7 +415,7 @@ def test_what_cannot_be_changed_is_said_in_one_line(world: Path) -> None:
         one.edit("set the cart's x to 0.2")
     known = {name: numbers for name, numbers in model.config.network.known.items() if name != WANTED}
     model.config = replace(
-        model.config, network=replace(model.config.network, known=known, pointing={}, pointing_if={}, hidden_if={})
+        model.config, network=replace(model.config.network, known=known, pointing={}, pointing_if={}, hidden_if={}, prior={})
     )
     with pytest.raises(InputError, match="train it again"):
         one.edit("set the cart's x to 0.2")

@@ -27,19 +27,19 @@ from torch import Tensor, nn
 
 from kinema.errors import ModelError
 from kinema.models.attention import attend, rms_norm, rotary, rotary_2d, rotate
+from kinema.models.priors import PicturePrior, Point, TurnedPoints, checked_places
 from kinema.models.rules import Rule, as_read
 
 LEVEL_FEATURES = 64
 """Sines and cosines that tell the network a level."""
-PLACE_WAVES = 8
-"""Half waves across a picture that tell tokens where they are, from one to so many."""
 HEIGHT_UNITS = 10.0
 """A picture's height in units of position."""
+PLACE_WAVES = 8
+"""Half waves across a picture that tell tokens where they are, from one to so many."""
 TIME_UNITS = 16.0
 """A second in units of position."""
-
-Point = tuple[int, float, float]
-"""The column of a number that may be a place along the picture, and about what it is at either edge."""
+TRUST = 2.0
+"""How far a prior is trusted to begin with: by the sigmoid of it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,6 +82,10 @@ class DiTConfig:
     """Which of the given numbers may say where something is, by name."""
     pointing_if: dict[str, int] = field(default_factory=dict)
     """The column, by name, that is 1 where those numbers are known and 0 where they are not, and point nowhere."""
+    bodies: dict[str, list[TurnedPoints]] = field(default_factory=dict)
+    """Things that given numbers say the place and the angle of, by name, as the prior reads them."""
+    prior: dict[str, list[int]] = field(default_factory=dict)
+    """Name -> rows and columns of latents whose prior is made of these given numbers (`kinema.models.priors`); of one name."""
     relative: dict[str, list[float]] = field(default_factory=dict)
     """How much given numbers that are predicted usually change from frame to frame, by name. They are read as the last ones and the
     changes before, and predicted as changes: those by a rule that was found before training, and the rest."""
@@ -100,12 +104,8 @@ class DiTConfig:
                 raise ModelError(f"{name} {value!r}: expected true or false")
         if self.width % self.heads or (self.width // self.heads) % 4:
             raise ModelError(f"width {self.width} over {self.heads} heads: expected a multiple of 4 per head")
-        as_tuples = {name: [(column, least, most) for column, least, most in at] for name, at in self.pointing.items()}
-        object.__setattr__(self, "pointing", as_tuples)  # JSON has lists
-        for name, at in self.pointing.items():
-            columns = range(self.known.get(name, 0))
-            if not all(column in columns and -math.inf < least < most < math.inf for column, least, most in at):
-                raise ModelError(f"pointing {name} {at}: expected columns of numbers that are given, and rising edges")
+        for name, value in checked_places(self).items():
+            object.__setattr__(self, name, value)
         for name, column in (*self.pointing_if.items(), *self.hidden_if.items()):
             if column not in range(self.known.get(name, 0)):
                 raise ModelError(f"column {column} of {name}: expected one of the numbers that are given")
@@ -343,7 +343,8 @@ class DiT(nn.Module):
         super().__init__()
         self.config = config
         width, p = config.width, config.patch
-        self.video_in = nn.Conv2d(config.channels * (1 + config.context), width, p + 2, p, 1)
+        self.prior = PicturePrior(config) if config.prior else None
+        self.video_in = nn.Conv2d(config.channels * (1 + config.context + len(config.prior)), width, p + 2, p, 1)
         self.slot_in = nn.Linear(config.slot_dim * (1 + config.context), width) if config.slots else None
         self.slot_names = nn.Parameter(torch.randn(config.slots, width) * 0.3) if config.slots else None
         self.frame_token = nn.Parameter(torch.randn(width) * 0.3)
@@ -355,7 +356,7 @@ class DiT(nn.Module):
         self.modulation = nn.Linear(width, 9 * width)
         every = config.time_every
         self.blocks = nn.ModuleList(DiTBlock(config, bool(every) and i % every == every - 1) for i in range(config.depth))
-        self.video_out = nn.Conv2d(width, config.channels * p * p, 3, padding=1)
+        self.video_out = nn.Conv2d(width, (config.channels + len(config.prior)) * p * p, 3, padding=1)
         self.slot_out = nn.Linear(width, config.slot_dim) if config.slots else None
         self.heads = nn.ModuleDict({name: nn.Linear(width, numbers) for name, numbers in config.predicted.items()})
         self.rules = nn.ModuleDict({name: Rule(known, len(changes)) for name, changes in config.relative.items()})
@@ -381,6 +382,9 @@ class DiT(nn.Module):
         """
         config, (b, t, _, h, w) = self.config, given.video.shape
         video = given.video if given.context is None else torch.cat([given.context.flatten(2, 3), given.video], 2)
+        if self.prior is not None and given.context is not None:
+            prior = self.prior(given.vectors, given.context[:, :, -1]).to(video.dtype)
+            video = torch.cat([prior, video], 2)
         patches = self.video_in(video.flatten(0, 1))
         rows, columns = patches.shape[-2:]
         if self.place_in is not None:
@@ -409,6 +413,8 @@ class DiT(nn.Module):
         x = F.layer_norm(x, x.shape[-1:])
         cells = x[:, :, -rows * columns :].transpose(2, 3).reshape(b * t, -1, rows, columns)
         made = F.pixel_shuffle(self.video_out(cells), config.patch)[..., :h, :w]
+        if self.prior is not None:
+            made = made[:, :-1] + torch.sigmoid(made[:, -1:] + TRUST) * prior.flatten(0, 1)
         result = {"video": made.reshape(b, t, *made.shape[1:])}
         if self.slot_out is not None:
             result["slots"] = self.slot_out(x[:, :, 1 : 1 + config.slots])

@@ -21,9 +21,9 @@ from kinema.text.folder_encoder import FolderEncoder
 
 MAX_TOKENS = 64
 """Tokens of a text that are read."""
-EXACT = ("rules.", "pointing.scale", "pointing.shift", "pointing.mend")
-"""How the names of weights begin that stay in float32 on disk and in use, whatever the others are: rules and places, as a rollout
-reads its own answers again and again."""
+EXACT = ("rules.", "pointing.scale", "pointing.shift", "pointing.mend", "prior.")
+"""How the names of weights begin that stay in float32 on disk and in use, whatever the others are: rules, places and
+priors, as a rollout reads its own answers again and again."""
 MOST_SPREADS = 5.0
 """How far from their mean numbers of a recording are read, in their spreads."""
 

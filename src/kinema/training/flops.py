@@ -12,6 +12,7 @@ from kinema.models.config import DenoiserConfig
 from kinema.models.convolutions import DRAWING, MAP, SEEING
 from kinema.models.dit import LEVEL_FEATURES, PLACE_WAVES, DiTConfig, DiTInput
 from kinema.models.objects.splatter import BASIS, OFFSET, SLOT
+from kinema.models.priors import prior_products
 
 PEAKS = {
     "A100": 312e12, "H100 PCIe": 756e12, "H100": 989e12, "H200": 989e12, "B200": 2250e12, "L40S": 362e12, "L4": 121e12,
@@ -84,7 +85,9 @@ def dit_flops(config: DiTConfig, given: DiTInput) -> float:
     condition = (LEVEL_FEATURES + sum(config.known.values())) * c + c * c + 9 * c * c
     conditions = b * t if given.level.ndim == 2 else tokens
     frame = sum(config.predicted.values()) * c + config.slots * config.slot_dim * (2 + config.context) * c
-    ends = patches * c * config.channels * ((1 + config.context) * (p + 2) ** 2 + 9 * p * p)
+    has_prior = len(config.prior)
+    reads, makes = config.channels * (1 + config.context + has_prior), config.channels + has_prior
+    ends = patches * c * (reads * (p + 2) ** 2 + makes * 9 * p * p) + b * t * prior_products(config)
     points, (rows, columns) = sum(map(len, config.pointing.values())), (-(-side // p) for side in given.video.shape[-2:])
     frame += 2 * PLACE_WAVES * points * (rows + columns) * c
     steps = b * LEVEL_FEATURES * c if config.step_sizes else 0

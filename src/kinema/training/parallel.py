@@ -133,8 +133,9 @@ class Ranks:
         )
         for block in model.get_submodule("blocks").children():
             fully_shard(block, mesh=mesh, mp_policy=policy)
-        for rule in model.get_submodule("rules").children():
-            fully_shard(rule, mesh=mesh)  # it stays exact
+        for part in (*model.get_submodule("rules").children(), getattr(model, "prior", None)):
+            if part is not None:
+                fully_shard(part, mesh=mesh)  # it stays exact
         fully_shard(model, mesh=mesh, mp_policy=policy)
 
 

@@ -40,8 +40,8 @@ from kinema.training.world_report import evaluate, in_better_order, save_starts,
 from kinema.training.world_stages import (
     AUTOENCODER,
     WorldRun,
-    open_autoencoder,
-    open_rule,
+    fitted_autoencoder,
+    found_parts,
     read_tracks,
     usual_stretch,
     word_of,
@@ -140,18 +140,19 @@ def _train(
     run = _begin(run, camera)
     recipe, out, several = run.recipe, run.out, len(run.learned) > 1
     begun = time.monotonic()
-    autoencoder = open_autoencoder(run)
+    autoencoder = fitted_autoencoder(run)
     took_s = time.monotonic() - begun
     every, configs = read_tracks(run, autoencoder)
-    begun, rule, length = time.monotonic(), None, recipe.rule_length(run.minutes, run.steps)
-    has_rule = bool(configs[0].network.relative)
-    if has_rule and run.state is None:
-        rule = open_rule(run, every[0], configs[0], length)
+    begun, network = time.monotonic(), configs[0].network
+    rule, prior = found_parts(run, every[0], network) if run.state is None else (None, None)
     took_s += time.monotonic() - begun
     minutes = run.minutes
     if minutes is not None:
-        minutes = minutes * (1 - recipe.autoencoder_share) - has_rule * length[0] / 60
-    lesson = RecordingsLesson([(one, weight) for one, (_, weight) in zip(every, run.learned, strict=True)], recipe, rule)
+        shares = [recipe.rule_share] * bool(network.relative) + [recipe.prior_share] * bool(network.prior)
+        found_s = sum(recipe.found_length(share, minutes, None)[0] for share in shares)
+        minutes = minutes * (1 - recipe.autoencoder_share) - found_s / 60
+    weighted = [(one, weight) for one, (_, weight) in zip(every, run.learned, strict=True)]
+    lesson = RecordingsLesson(weighted, recipe, rule, prior)
     trainer = DiTTrainer(
         recipe, configs[0], lesson, out, minutes=minutes, steps=run.steps, device=run.device,
         data=recordings_identity(run.learned), ranks=run.ranks,

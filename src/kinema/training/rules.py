@@ -13,17 +13,13 @@ import logging
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import cast
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from kinema.errors import OutputError
 from kinema.models.dit import DiTConfig
 from kinema.models.rules import Rule, as_read
 from kinema.training.recordings import Recordings, contexts
@@ -33,8 +29,6 @@ log = logging.getLogger(__name__)
 
 NAME = "sensors"
 """The numbers that have a rule."""
-FILE = "rules.safetensors"
-"""In the run's folder: weights of the rule, so that a run that goes on need not find it again."""
 MOST_READ, TOGETHER, CHECKED, MOST_CHECKED = 50_000_000, 64, 8, 10_000
 """How many numbers are read at most of all frames that a rule is found by; how many frames stay together, where there are many; one
 in how many of these parts checks it, up to so many frames."""
@@ -78,7 +72,7 @@ def examples(recordings: Recordings, config: DiTConfig) -> tuple[Examples, Examp
     """Frames that training sees and that have as many before them as the network reads: those that a rule is fitted to, and those
     that check it, in parts of TOGETHER frames or, of few, fewer, by chance. Either may be none."""
     parts: list[list[tuple[Tensor, Tensor, Tensor]]] = [[], []]
-    for which, (number, begin, end) in enumerate(_parts(recordings, config)):
+    for which, (number, begin, end) in enumerate(frame_ranges(recordings, config)):
         one = recordings.episodes[number]
         before = (one[name][None, begin - config.context : end].float() for name in (NAME, "action"))
         numbers, action = (contexts(x, config.context)[0] for x in before)
@@ -91,7 +85,7 @@ def examples(recordings: Recordings, config: DiTConfig) -> tuple[Examples, Examp
     return seen, check
 
 
-def _parts(recordings: Recordings, config: DiTConfig) -> Iterator[tuple[int, int, int]]:
+def frame_ranges(recordings: Recordings, config: DiTConfig) -> Iterator[tuple[int, int, int]]:
     """Number of an episode, and first and end of some frames of it, in an order by chance."""
     lengths = [len(one[NAME]) for one in recordings.episodes[: len(recordings.episodes) - recordings.num_held_back]]
     frames = sum(max(length - config.context, 0) for length in lengths)
@@ -211,24 +205,3 @@ def find_rule(
         "numbers: after %d steps a rule errs by %.2f of leaving them as they were, in frames kept to check it", did, error
     )
     return rule.state_dict()
-
-
-def save_rule(weights: dict[str, Tensor], out: Path, sought: dict[str, str]) -> None:
-    """sought: how long and with which seed it was found. OutputError: it cannot be written."""
-    try:
-        save_file({name: x.contiguous() for name, x in weights.items()}, out / f".{FILE}.tmp", metadata=sought)
-        (out / f".{FILE}.tmp").replace(out / FILE)
-    except (OSError, SafetensorError) as error:
-        raise OutputError(f"{out / FILE} could not be written: {error}") from None
-
-
-def load_rule(out: Path, config: DiTConfig, sought: dict[str, str]) -> dict[str, Tensor] | None:
-    """None where there is none that can be read, fits, and was found as asked."""
-    expected = Rule(sum(config.known.values()), len(config.relative[NAME])).state_dict()
-    try:
-        with safe_open(out / FILE, "pt") as file:
-            same = file.metadata() == sought and set(file.keys()) == expected.keys()
-            weights = {name: file.get_tensor(name) for name in expected} if same else {}
-    except (OSError, SafetensorError):
-        return None
-    return weights if same and all(x.shape == expected[name].shape for name, x in weights.items()) else None

@@ -38,8 +38,8 @@ CHANGED = 4.0
 HELD_OUT_WORLD_LEVELS = (0.5, 1.0)
 """At which held-out errors are measured; a rollout asks at the last one, 1."""
 HELD_OUT_BATCHES, HELD_OUT_ROWS = 2, 12
-RULE_SECONDS, RULE_STEPS = 180.0, 100
-"""The longest that a rule is looked for; and how many of its steps are as long as one of the network, about."""
+FOUND_SECONDS, FOUND_STEPS = 180.0, 100
+"""The longest that a rule or a prior is looked for; and how many of its steps are as long as one of the network, about."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,11 +79,13 @@ class WorldRecipe(DiTRecipe):
     """Whether numbers are predicted as changes from the last ones (`DiTConfig.relative`), and their errors count in what they
     usually change by."""
     rule_share: float = 0.05
-    """Share of the time in which is found how numbers change, RULE_SECONDS at most (`kinema.training.rules`); 0: a line alone."""
+    """Share of the time in which is found how numbers change, FOUND_SECONDS at most (`kinema.training.rules`); 0: a line alone."""
+    prior_share: float = 0.05
+    """The same for what pictures look like by numbers of entities (`kinema.training.priors`); 0: no priors."""
     numbers_weight: float = 0.05
     """By which errors of numbers count, beside those of rewards and ends: more drowns the picture."""
     before: ClassVar[Mapping[str, Any]] = {
-        "numbers_share": 0.0, "relative": False, "numbers_weight": 0.3, "rule_share": 0.0,
+        "numbers_share": 0.0, "relative": False, "numbers_weight": 0.3, "rule_share": 0.0, "prior_share": 0.0,
         "wanted_share": 0.0, "hidden_share": 0.0, "told_alike": False, "points": False, "pure_share": 0.25, "open_gates": False,
     }  # fmt: skip
     told_alike: bool = True
@@ -106,8 +108,9 @@ class WorldRecipe(DiTRecipe):
             raise InputError(f"size {self.size!r}: expected one of {', '.join(SIZES)}")
         if self.context < 1 or self.frames < 1:
             raise InputError(f"{self.frames} frames with {self.context} before each: expected at least 1 of both")
-        if not 0 <= self.rule_share < 1:
-            raise InputError(f"rule_share {self.rule_share}: expected a share, from 0 to below 1")
+        for name in ("rule_share", "prior_share"):
+            if not 0 <= getattr(self, name) < 1:
+                raise InputError(f"{name} {getattr(self, name)}: expected a share, from 0 to below 1")
         if not 0 <= self.numbers_weight < math.inf:
             raise InputError(f"numbers_weight {self.numbers_weight}: expected a number, at least 0")
         if not 0 <= self.numbers_share < 1:
@@ -119,10 +122,11 @@ class WorldRecipe(DiTRecipe):
                 f"wanted_share {self.wanted_share} and hidden_share {self.hidden_share}: expected shares of 1 together at most"
             )
 
-    def rule_length(self, minutes: float | None, steps: int | None) -> tuple[float, int | None]:
-        """How many seconds and steps are for the rule of a run of such a length, whichever ends first; None: any number."""
-        seconds = math.inf if minutes is None else min(RULE_SECONDS, 60 * minutes * self.rule_share)
-        return seconds, None if steps is None else round(RULE_STEPS * steps * self.rule_share)
+    def found_length(self, share: float, minutes: float | None, steps: int | None) -> tuple[float, int | None]:
+        """How many seconds and steps are for what is found in a share of a run of such a length before its network learns,
+        whichever ends first; None: any number."""
+        seconds = math.inf if minutes is None else min(FOUND_SECONDS, 60 * minutes * share)
+        return seconds, None if steps is None else round(FOUND_STEPS * steps * share)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -279,10 +283,12 @@ class RecordingsLesson:
         recordings: Recordings | Sequence[tuple[Recordings, float]],
         recipe: WorldRecipe,
         rule: Mapping[str, Tensor] | None = None,
+        prior: Mapping[str, Tensor] | None = None,
     ) -> None:
         """Several recordings come with their weights; each step is of one of them. rule: weights of that of the numbers
-        (`kinema.training.rules.find_rule`); None: nothing is known of how they change."""
-        self.rule = rule
+        (`kinema.training.rules.find_rule`); None: nothing is known of how they change. prior: of what pictures look like by
+        numbers (`kinema.training.priors.find_prior`)."""
+        self.rule, self.prior = rule, prior
         several = [(recordings, 1.0)] if isinstance(recordings, Recordings) else list(recordings)
         self.recordings, weights = [one for one, _ in several], np.array([weight for _, weight in several], np.float64)
         self.shares, self.recipe = weights / weights.sum(), recipe
@@ -300,10 +306,12 @@ class RecordingsLesson:
         return min(int(2 ** rng.choice(4, p=(0.6, 0.2, 0.12, 0.08))), self.recipe.own_most)
 
     def begin(self, network: DiT) -> None:
-        """The network gets the rule by which numbers change."""
+        """The network gets the rule by which numbers change, and the prior of its pictures."""
         if self.rule is not None:
             for rule in network.rules.values():
                 rule.load_state_dict(self.rule)
+        if self.prior is not None and network.prior is not None:
+            network.prior.load_state_dict(self.prior)
 
     @property
     def targets(self) -> int:

@@ -1,5 +1,5 @@
 """The stages of a world's training before its network learns pictures: the autoencoder, the recordings as tracks, what model they
-make, and the rule of their numbers. Each stores what it makes, and a run that goes on takes that."""
+make, the rule of their numbers, and the prior of their pictures. Each stores what it makes, and a run that goes on takes that."""
 
 from __future__ import annotations
 
@@ -20,16 +20,20 @@ from kinema.datasets.lerobot import Dataset
 from kinema.envs.spaces import edged, width
 from kinema.errors import InputError, OutputError
 from kinema.inference.dit_rollout import WANTED, wanted_width
-from kinema.models.dit import SIZES, DiTConfig, Point
+from kinema.models.dit import SIZES, DiTConfig
 from kinema.models.dit_model import DiTModelConfig
 from kinema.models.hub import weights_folder
+from kinema.models.priors import PicturePrior, Point, TurnedPoints
+from kinema.models.rules import Rule
 from kinema.text.folder_encoder import encoder_entries, open_text_encoder
 from kinema.training import checkpoint
 from kinema.training.autoencoder.fine_tune import fine_tune
 from kinema.training.begun_run import WeightedRecordings
+from kinema.training.found_parts import load_found, save_found
 from kinema.training.parallel import Ranks
+from kinema.training.priors import find_prior
 from kinema.training.recordings import SHORTEST, Among, Recordings, held_back, usable
-from kinema.training.rules import find_rule, load_rule, save_rule
+from kinema.training.rules import find_rule
 from kinema.training.sources import folder_name
 from kinema.training.world_lesson import WorldRecipe
 
@@ -37,6 +41,8 @@ log = logging.getLogger(__name__)
 
 AUTOENCODER = "codec"
 """The folder, in the run's and in the model's, of an autoencoder that was trained on."""
+BODY_FIELDS, MOST_BODIES = ("x", "y", "cosine", "sine"), 4
+"""Fields of an entity that say where it is and how it is turned; of how many entities at most a prior knows the angle."""
 MOST_POINTS = 4
 """Numbers of an action with edges, up to which they may be places."""
 TRACKS = "tracks"
@@ -76,6 +82,8 @@ def config_for(data: Dataset, recordings: Recordings, recipe: WorldRecipe, name:
     wanted = (
         {WANTED: wanted_width(len(recordings.entity_columns))} if recordings.entity_columns and recipe.wanted_share else {}
     )
+    has_prior = bool(wanted) and recipe.points and recipe.prior_share > 0
+    bodies = _bodies(recordings) if has_prior else []
     return DiTModelConfig(
         name=name,
         network=DiTConfig(
@@ -89,6 +97,8 @@ def config_for(data: Dataset, recordings: Recordings, recipe: WorldRecipe, name:
             places=bool(wanted) or recordings.among is not None,
             pointing=_pointing(recordings, about["action"], recipe.context, bool(wanted)) if recipe.points else {},
             text_dim=0 if recordings.text is None else recordings.text[0].shape[-1],
+            bodies={WANTED: bodies} if bodies else {},
+            prior={WANTED: list(recordings.episodes[0]["video"].shape[-2:])} if has_prior else {},
             pointing_if={WANTED: wanted[WANTED] - 2} if wanted and recipe.points else {},
             hidden_if={WANTED: wanted[WANTED] - 1} if wanted and recipe.relative else {},
             relative={"sensors": [round(x, 4) for x in recordings.changes.tolist()]}
@@ -125,7 +135,7 @@ def config_for(data: Dataset, recordings: Recordings, recipe: WorldRecipe, name:
 
 def as_begun(config: DiTModelConfig, began: DiTConfig) -> DiTModelConfig:
     """With what is found out from recordings, as the run that goes on found it, perhaps by an earlier version."""
-    names = ("pointing", "pointing_if", "relative", "hidden_if")
+    names = ("pointing", "pointing_if", "bodies", "prior", "relative", "hidden_if")
     return replace(config, network=replace(config.network, **{name: getattr(began, name) for name in names}))
 
 
@@ -145,6 +155,31 @@ def _pointing(recordings: Recordings, spec: dict[str, Any], context: int, wanted
         edges = [(i, round(least[c], 2), round(most[c], 2)) for i, c in named]
         pointing[WANTED] = [edge for edge in edges if edge[1] < edge[2]]
     return pointing
+
+
+def _bodies(recordings: Recordings) -> list[TurnedPoints]:
+    """Told entities with a place and an angle (`DiTConfig.bodies`), if few: those with all BODY_FIELDS. All share one square,
+    about the picture."""
+    names, entities = recordings.sensor_names, [recordings.sensor_names[c] for c in recordings.entity_columns]
+    every = [
+        [f"{entity}.{field}" for field in BODY_FIELDS]
+        for entity in dict.fromkeys(one.rpartition(".")[0] for one in entities)
+    ]
+    every = [fields for fields in every if set(fields) <= set(names)]
+    if not 0 < len(every) <= MOST_BODIES:
+        return []
+    ends = [[names.index(fields[axis]) for fields in every] for axis in (0, 1)]
+    edges = [(float(recordings.least[at].min()), float(recordings.most[at].max())) for at in ends]
+    half = max(1e-6, *(most - least for least, most in edges)) / 2
+    square = [((least + most) / 2 - half, (least + most) / 2 + half) for least, most in edges]
+
+    def point(name: str, least: float, most: float) -> Point:
+        column = names.index(name)
+        mean, std = float(recordings.mean[column]), float(recordings.std[column])
+        return entities.index(name), round((least - mean) / std, 4), round((most - mean) / std, 4)
+
+    ranges = [*square, (-1.0, 1.0), (-1.0, 1.0)]
+    return [[point(name, *edge) for name, edge in zip(fields, ranges, strict=True)] for fields in every]
 
 
 def word_of(data: Dataset) -> str:
@@ -171,7 +206,7 @@ def _stretch_of(data: Dataset, frames: int) -> int:
     return min(frames, usual)
 
 
-def open_autoencoder(run: WorldRun) -> Autoencoder:
+def fitted_autoencoder(run: WorldRun) -> Autoencoder:
     """The recipe's, trained on over the recordings by the first rank."""
     return run.ranks.prepare(lambda: _autoencoder(run, run.resume), lambda: _autoencoder(run, True))
 
@@ -221,26 +256,40 @@ def read_tracks(run: WorldRun, autoencoder: Autoencoder) -> tuple[list[Recording
     return every, configs
 
 
-def open_rule(
-    run: WorldRun, recordings: Recordings, config: DiTModelConfig, length: tuple[float, int | None]
+def found_parts(
+    run: WorldRun, recordings: Recordings, network: DiTConfig
+) -> tuple[dict[str, Tensor] | None, dict[str, Tensor] | None]:
+    """Weights of the rule of a recording's numbers and of the prior of its pictures, found by the first rank; None of those that a
+    network has not."""
+    rule = prior = None
+    if network.relative:
+        expected = Rule(sum(network.known.values()), len(network.relative["sensors"])).state_dict()
+        rule = _found(run, "rules", expected, partial(find_rule, recordings, network), run.recipe.rule_share)
+    if network.prior:
+        expected = PicturePrior(network).state_dict()
+        find = partial(find_prior, recordings, network, spread=run.recipe.spread)
+        prior = _found(run, "prior", expected, find, run.recipe.prior_share)
+    return rule, prior
+
+
+def _found(
+    run: WorldRun, name: str, expected: dict[str, Tensor], find: Callable[..., dict[str, Tensor]], share: float
 ) -> dict[str, Tensor]:
-    """Weights of that of a recording's numbers, found by the first rank. length: in seconds and steps."""
-    seconds, steps = length
+    """share: of the run, in which it is found."""
+    path, (seconds, steps) = run.out / f"{name}.safetensors", run.recipe.found_length(share, run.minutes, run.steps)
     sought = {"seconds": str(seconds), "steps": str(steps), "seed": str(run.recipe.seed)}
 
-    def find() -> dict[str, Tensor]:
-        weights = load_rule(run.out, config.network, sought) if run.resume else None
+    def by_first() -> dict[str, Tensor]:
+        weights = load_found(path, expected, sought) if run.resume else None
         if weights is None:
-            weights = find_rule(
-                recordings, config.network, seconds=seconds, steps=steps, seed=run.recipe.seed, show=run.show
-            )
-            save_rule(weights, run.out, sought)
+            weights = find(seconds=seconds, steps=steps, seed=run.recipe.seed, show=run.show)
+            save_found(weights, path, sought)
         return weights
 
-    def take() -> dict[str, Tensor]:
-        weights = load_rule(run.out, config.network, sought)
+    def by_others() -> dict[str, Tensor]:
+        weights = load_found(path, expected, sought)
         if weights is None:
-            raise OutputError(f"the first rank's rule cannot be read from {run.out}; give all ranks the same folder")
+            raise OutputError(f"what the first rank found cannot be read from {path}; give all ranks the same folder")
         return weights
 
-    return run.ranks.prepare(find, take)
+    return run.ranks.prepare(by_first, by_others)

@@ -1,0 +1,149 @@
+"""What pictures look like by the numbers of their entities, found before a network learns pictures
+(`kinema.models.priors.PicturePrior`).
+
+Each latent is learned on its own, of a few in each frame, most of them where a picture is not as usual. A step of that costs a
+hundredth of a step of the network for pictures, which would take hours to find out where things with an angle are painted.
+
+Axes: N frames, D numbers that a prior reads, C channels, h x w latents.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from kinema.inference.dit_rollout import WANTED, wanted_numbers
+from kinema.models.dit import DiTConfig
+from kinema.models.priors import PicturePrior
+from kinema.training.recordings import Recordings
+from kinema.training.rules import CHECKED, frame_ranges
+from kinema.training.seeds import seeded
+
+log = logging.getLogger(__name__)
+
+FRAMES, LATENTS, RATE, DECAY = 128, 16, 3e-3, 0.01
+"""Frames of a step, and latents of each."""
+CHECKED_FRAMES, CHECK_EVERY = 128, 200
+USUAL_FRAMES = 1024
+"""Of which the usual picture is the mean."""
+UNKNOWN = 0.1
+"""Share of the frames in which actions are not known, as of frames that are painted from nothing but numbers."""
+BETTER = 0.9
+"""The share of the error of the usual picture below which a prior tells something that holds elsewhere too."""
+SMALLEST = 1e-6
+
+
+@dataclass(frozen=True, kw_only=True)
+class PriorFrames:
+    """Frames of episodes to learn a prior from."""
+
+    recordings: Recordings
+    places: list[tuple[int, int]]
+    """Number of the episode, and of the frame in it."""
+
+    def __len__(self) -> int:
+        return len(self.places)
+
+    def latents(self, which: Tensor) -> Tensor:
+        """[N, C, h, w]"""
+        at = (self.places[i] for i in which.tolist())
+        return torch.stack([self.recordings.episodes[episode]["video"][frame] for episode, frame in at]).float()
+
+    def reads(self, which: Tensor, prior: PicturePrior, unknown: Tensor) -> Tensor:
+        """[N, D], what a prior of these frames reads, with actions but where they are unknown [N]."""
+        at = [self.places[i] for i in which.tolist()]
+        episodes = self.recordings.episodes
+        numbers, action = (
+            torch.stack([episodes[episode][name][frame - back] for episode, frame in at]).float()
+            for name, back in (("sensors", 0), ("action", 1))
+        )
+        yes = torch.ones(len(at))
+        given = wanted_numbers(numbers[:, self.recordings.entity_columns], yes, 0 * yes)
+        return prior.reads({WANTED: given, "action": torch.where(unknown[:, None], 0.0, action)})
+
+
+def _draw(latents: Tensor, usual: Tensor, count: int, generator: torch.Generator) -> Tensor:
+    """Numbers [N, count] of latents of frames [N, C, h, w], half of them by how far they are from the usual ones [C, h, w]."""
+    far = (latents - usual).square().mean(1).flatten(1)
+    odds = 1 / far.shape[1] + far / far.sum(1, keepdim=True).clamp_min(SMALLEST)
+    return torch.multinomial(odds, count, replacement=True, generator=generator)
+
+
+def _errors(prior: PicturePrior, reads: Tensor, cells: Tensor, beside: Tensor) -> Tensor:
+    """Mean squared error at latents [N, n] that are `beside` [N, C, h * w] of the usual ones, in units."""
+    truth = torch.gather(beside, 2, cells[:, None].expand(-1, beside.shape[1], -1)).transpose(1, 2)
+    return (prior.at(reads, cells) - truth).square().mean()
+
+
+def find_prior(
+    recordings: Recordings,
+    config: DiTConfig,
+    *,
+    spread: float,
+    seconds: float,
+    steps: int | None,
+    seed: int,
+    show: Callable[[str], None] | None = None,
+) -> dict[str, Tensor]:
+    """The weights of a prior of a recording's pictures, found in so long or so many steps, whichever ends first; kept as it was
+    when frames that check it were has_prior best. spread: that of the recipe. show: gets a line now and then."""
+    began, generator, step, done = time.monotonic(), torch.Generator().manual_seed(seed), 0, 0.0
+    with seeded(seed):
+        prior = PicturePrior(config)
+    parts: list[list[tuple[int, int]]] = [[], []]
+    for which, (number, begin, end) in enumerate(frame_ranges(recordings, config)):
+        parts[which % CHECKED == 1] += [(number, frame) for frame in range(begin, end)]
+    seen, check = (PriorFrames(recordings=recordings, places=places) for places in parts)
+    if not len(seen) or not len(check):
+        log.info("prior: none, as episodes are too short")
+        return prior.state_dict()
+    some = seen.latents(torch.randint(len(seen), (min(USUAL_FRAMES, len(seen)),), generator=generator))
+    usual, unit = prior.get_buffer("usual"), prior.get_buffer("unit")
+    usual.copy_(some.mean(0))
+    prior.get_buffer("spread").fill_(spread)
+    unit.copy_((some - usual).square().mean((0, 2, 3)).sqrt().clamp_min(SMALLEST))
+
+    def beside(latents: Tensor) -> Tensor:
+        return ((latents - usual) / unit[:, None, None]).flatten(2)
+
+    drawn = torch.randint(len(check), (CHECKED_FRAMES,), generator=generator)
+    checked = check.latents(drawn)
+    check_reads = check.reads(drawn, prior, torch.zeros(CHECKED_FRAMES, dtype=torch.bool))
+    check_cells, check_beside = _draw(checked, usual, usual[0].numel(), generator), beside(checked)
+    with torch.no_grad():
+        best_error = usual_error = float(_errors(prior, check_reads, check_cells, check_beside))
+    best = {name: x.clone() for name, x in prior.state_dict().items()}
+    prior.requires_grad_(True)
+    optimizer = torch.optim.AdamW(prior.parameters(), lr=RATE, betas=(0.9, 0.99), weight_decay=DECAY, fused=True)
+    while done < 1 and seconds > 0 and steps != 0:
+        drawn = torch.randint(len(seen), (FRAMES,), generator=generator)
+        latents = seen.latents(drawn)
+        reads = seen.reads(drawn, prior, torch.rand(FRAMES, generator=generator) < UNKNOWN)
+        cells = _draw(latents, usual, LATENTS, generator)
+        _errors(prior, reads, cells, beside(latents)).backward()  # type: ignore[no-untyped-call]
+        torch.nn.utils.clip_grad_norm_(prior.parameters(), 1.0)
+        for group in optimizer.param_groups:
+            group["lr"] = RATE * min(1.0, step / 100, 2 * (1 - done))
+        optimizer.step()
+        optimizer.zero_grad()
+        step += 1
+        done = max((time.monotonic() - began) / seconds, step / steps if steps else 0.0)
+        if step % CHECK_EVERY == 0 or done >= 1:
+            with torch.no_grad():
+                error = float(_errors(prior, check_reads, check_cells, check_beside))
+            if error < best_error:
+                best_error, best = error, {name: x.clone() for name, x in prior.state_dict().items()}
+            if show is not None:
+                show(f"prior: step {step}  error {best_error / max(usual_error, SMALLEST):.2f} of the usual picture")
+    best["useful"] = torch.full((1,), float(best_error < BETTER * usual_error))
+    log.info(
+        "prior: after %d steps it errs by %.2f of the usual picture, in frames kept to check it",
+        step,
+        best_error / max(usual_error, SMALLEST),
+    )
+    return best
