@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import re
 import sys
+from collections.abc import Sequence
 from datetime import date
 from pathlib import Path
 
@@ -73,13 +74,13 @@ def stepped(rule: Rule, config: DiTConfig, numbers: Tensor, actions: Tensor, rec
 def rows_of(folder: Path, minutes: float, seed: int) -> list[list[str]]:
     """A row of the table for each entity that moves, up to PLACES."""
     data = Dataset.open(folder).fitted()
-    recordings = Recordings(data, load_autoencoder(weights_folder() / WorldRecipe().autoencoder), _show)
+    recordings = Recordings(data, load_autoencoder(weights_folder() / WorldRecipe().autoencoder), show_reading)
     if not recordings.entity_columns:
         raise InputError(f"{folder} has no entities; record one whose environment tells them")
     recipe = WorldRecipe()
     config = config_for(data, recordings, recipe, "rules").network
-    seconds, _ = recipe.rule_length(minutes, None)
-    weights = find_rule(recordings, config, seconds=seconds, steps=None, seed=seed, show=_say)
+    seconds, _ = recipe.found_length(recipe.rule_share, minutes, None)
+    weights = find_rule(recordings, config, seconds=seconds, steps=None, seed=seed, show=say)
     rules = [Rule(sum(config.known.values()), recordings.sensors) for _ in range(2)]
     for rule, bent in zip(rules, (True, False), strict=True):
         rule.load_state_dict({name: x if bent or not name.startswith("bend.6.") else 0 * x for name, x in weights.items()})
@@ -108,27 +109,23 @@ def rows_of(folder: Path, minutes: float, seed: int) -> list[list[str]]:
     return rows
 
 
-def _say(line: str) -> None:
+def say(line: str) -> None:
     sys.stderr.write(f"\r\033[K{line}")
 
 
-def _show(done: int, of: int) -> None:
-    _say(f"reading episode {done} of {of}")
+def show_reading(done: int, of: int) -> None:
+    say(f"reading episode {done} of {of}")
 
 
-def written(rows: list[list[str]]) -> str:
-    """The page with these rows in the place of those of the same recordings."""
-    before = PAGE.read_text().splitlines() if PAGE.exists() else []
+def written(page: Path, title: str, about: str, columns: Sequence[str], rows: list[list[str]]) -> str:
+    """A page with a table, with these rows in the place of those of the same recordings."""
+    before = page.read_text().splitlines() if page.exists() else []
     kept = [re.split(r"\s*\|\s*", line.strip("| ")) for line in before if re.match(r"\| .*\d{4}-\d\d-\d\d", line)]
     rows = [row for row in kept if row[0] not in {new[0] for new in rows}] + rows
-    lines = [f"| {' | '.join(row)} |" for row in ([*COLUMNS], ["---"] * len(COLUMNS), *rows)]
-    about = "Means over stretches of held-back episodes, in the entities' own units (`python -m benchmarks.rules --help`)."
-    return (
-        "\n".join(
-            ["# Numbers foretold without pictures", "", f"`python -m benchmarks.rules`, {machine()}", "", about, "", *lines]
-        )
-        + "\n"
-    )
+    lines = [f"| {' | '.join(row)} |" for row in ([*columns], ["---"] * len(columns), *rows)]
+    command = f"`python -m benchmarks.{page.stem}`"
+    head = [f"# {title}", "", f"{command}, {machine()}", "", f"{about} (`python -m benchmarks.{page.stem} --help`).", ""]
+    return "\n".join([*head, *lines]) + "\n"
 
 
 def main() -> int:
@@ -145,7 +142,8 @@ def main() -> int:
     for row in rows:
         print(" | ".join(row))
     if given.write:
-        PAGE.write_text(written(rows))
+        about = "Means over stretches of held-back episodes, in the entities' own units"
+        PAGE.write_text(written(PAGE, "Numbers foretold without pictures", about, COLUMNS, rows))
     return 0
 
 
