@@ -263,10 +263,12 @@ def found_parts(
     network has not."""
     rule = prior = None
     if network.relative:
-        expected = Rule(sum(network.known.values()), len(network.relative["sensors"])).state_dict()
+        with torch.device("meta"):  # names and shapes
+            expected = Rule(sum(network.known.values()), len(network.relative["sensors"])).state_dict()
         rule = _found(run, "rules", expected, partial(find_rule, recordings, network), run.recipe.rule_share)
     if network.prior:
-        expected = PicturePrior(network).state_dict()
+        with torch.device("meta"):
+            expected = PicturePrior(network).state_dict()
         find = partial(find_prior, recordings, network, spread=run.recipe.spread)
         prior = _found(run, "prior", expected, find, run.recipe.prior_share)
     return rule, prior
