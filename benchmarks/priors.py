@@ -70,8 +70,9 @@ def row_of(folder: Path, minutes: float, seed: int) -> tuple[list[str], Image.Im
         made = usual + (prior.get_buffer("unit") * beside).transpose(1, 2).reshape(usual.shape)
     truth, painted, mean = (_pictures(recordings, x) for x in (latents, made, usual))
     error, still = (changed_error(x, truth, mean) for x in (painted, mean))
+    name = f"[{word_of(data)} ({folder.name})](../pictures/prior-{folder.name}.jpg)"
     row = [
-        f"[{word_of(data)} ({folder.name})](../pictures/prior-{folder.name}.jpg)", str(date.today()), f"{data.total_frames:,}", f"{seconds / 60:.1f}",
+        name, str(date.today()), f"{data.total_frames:,}", f"{seconds / 60:.1f}",
         f"{error:.1f}", f"{still:.1f}", f"{error / still:.2f}", "yes" if weights["useful"] else "no", str(len(at)),
     ]  # fmt: skip
     sheet = contact_sheet(

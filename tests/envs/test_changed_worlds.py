@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from safetensors import safe_open
 from tests.envs.web_worlds import lively
 from tests.server.recorded_worlds import RECIPE, cart_entities
 
@@ -288,16 +289,22 @@ def test_a_run_keeps_what_it_found_and_takes_it_when_it_goes_on(
     parts = {"rules": Rule(sum(network.known.values()), 6), "prior": PicturePrior(network)}
     for (name, part), begin in zip(parts.items(), ("rules.sensors.", "prior."), strict=True):
         path, expected = world.parent / f"{name}.safetensors", part.state_dict()
-        found = load_found(path, expected, sought)
+        with safe_open(path, "pt") as file:
+            made_of = file.metadata()
+        assert sought.items() <= made_of.items()
+        found = load_found(path, expected, made_of)
         assert found is not None and any(x.any() for x in found.values())
         for key, x in found.items():
             assert torch.equal(weights[f"{begin}{key}"], x), "training leaves it as it is"
-        first = next(iter(expected))
-        assert load_found(path, expected | {first: torch.zeros(3)}, sought) is None, "it is of another network"
-        assert load_found(path, expected, sought | {"seed": "1"}) is None
-        assert load_found(path.with_name("other"), expected, sought) is None
+        assert load_found(path, expected | {next(iter(expected)): torch.zeros(3)}, made_of) is None, (
+            "it is of another network"
+        )
+        for key in made_of:
+            assert load_found(path, expected, made_of | {key: "other"}) is None
+        assert load_found(path.with_name("other"), expected, made_of) is None
         path.write_bytes(b"damaged")
-        assert load_found(path, expected, sought) is None
+        assert load_found(path, expected, made_of) is None
+    assert made_of.keys() - sought.keys() == {"spread", "autoencoder", "places"}, "what a prior is made of"
 
 
 def test_a_run_that_goes_on_keeps_what_was_found_out_from_the_recording(recorded: Path) -> None:
@@ -310,11 +317,13 @@ def test_a_run_that_goes_on_keeps_what_was_found_out_from_the_recording(recorded
     assert again.places == now.network.places, "what an option says is not hidden"
 
 
-def test_how_long_rules_and_sketches_are_looked_for() -> None:
+def test_how_long_rules_and_priors_are_looked_for() -> None:
     recipe = WorldRecipe()
     assert recipe.found_length(0.05, 10, None) == (30.0, None) and recipe.found_length(0.05, 600, None) == (180.0, None)
     assert recipe.found_length(0.05, None, 40) == (math.inf, 200) and recipe.found_length(0, 10, 40) == (0, 0)
     assert not any(WorldRecipe.before[name] for name in ("rule_share", "prior_share"))
+    with pytest.raises(InputError, match=r"autoencoder_share, rule_share and prior_share .*: expected less than 1 in all"):
+        replace(recipe, rule_share=0.5, prior_share=0.5)
     for wrong in ({"rule_share": -0.1}, {"prior_share": 1.0}, {"numbers_weight": math.nan}, {"numbers_weight": -1.0}):
         with pytest.raises(InputError, match=f"{next(iter(wrong))} .*: expected a"):
             replace(recipe, **wrong)

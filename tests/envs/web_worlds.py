@@ -44,6 +44,8 @@ def lively(world: Path, *, ends: bool | None = None) -> DiTModel:
         weight += SPREAD_OF_WEIGHTS * torch.randn(weight.shape, generator=generator) / max(weight.shape[-1], 1) ** 0.5
         if not name.startswith(EXACT):
             weight.copy_(weight.bfloat16().float())
+    if model.network.prior is not None:
+        model.network.prior.useful.fill_(1.0)
     if ends is not None:
         model.network.heads["terminated"].weight.zero_()
         model.network.heads["terminated"].bias.fill_(1.0 if ends else -1.0)

@@ -83,7 +83,7 @@ def test_actions_are_read_of_the_last_frame_and_point_nowhere_where_there_are_no
     assert not prior.reads({"wanted": block(1, 2), "action": 0 * action})[0, 6:].any()
 
 
-def test_a_sketch_is_the_change_from_the_last_frame_where_numbers_are_given() -> None:
+def test_a_prior_is_the_change_from_the_last_frame_where_numbers_are_given() -> None:
     prior = PicturePrior(CONFIG)
     for name, value in (("usual", 0.5), ("spread", 0.25), ("useful", 1.0)):
         prior.get_buffer(name).fill_(value)
@@ -102,7 +102,7 @@ def given(config: DiTConfig, **vectors: Tensor) -> DiTInput:
     return DiTInput(video=video, level=torch.ones(1, 2), time_s=torch.zeros(1, 2), context=context, vectors=known)
 
 
-def test_a_network_adds_a_sketch_as_far_as_it_trusts_it() -> None:
+def test_a_network_adds_a_prior_as_far_as_it_trusts_it() -> None:
     torch.manual_seed(0)
     network = DiT(CONFIG).requires_grad_(False)
     x = given(CONFIG, wanted=block(1, 2).expand(1, 2, -1))
@@ -137,7 +137,7 @@ def test_a_network_adds_a_sketch_as_far_as_it_trusts_it() -> None:
         ({"context": 0}, "and a context"),
     ],
 )
-def test_what_no_sketch_can_be_made_of_is_refused(wrong: dict[str, Any], why: str) -> None:
+def test_what_no_prior_can_be_made_of_is_refused(wrong: dict[str, Any], why: str) -> None:
     with pytest.raises(ModelError, match=why):
         replace(CONFIG, **wrong)
 

@@ -44,7 +44,7 @@ from kinema.training.film_lesson import ClipsLesson, FilmRecipe
 from kinema.training.films import train_video
 from kinema.training.flops import dit_flops
 from kinema.training.launch import LOST_PEER
-from kinema.training.parallel import ALONE, MEETING, LostPeerError, Ranks, Share, join_ranks
+from kinema.training.parallel import ALONE, MEETING, LostPeerError, Ranks, Share, join_ranks, whole_state
 from kinema.training.sharded_checkpoint import (
     FOLDER,
     HISTORY,
@@ -204,6 +204,21 @@ def test_what_is_fitted_is_exact_where_weights_are_sharded_and_gathered_in_bfloa
 
     assert ended(started(2, work)) == [0, 0]
     torch.testing.assert_close(torch.load(tmp_path / "made.pt"), torch.full((1, 1, 3), 2.0), rtol=0, atol=1e-6)
+
+
+def test_a_prior_without_places_is_sharded_and_gathered(tmp_path: Path) -> None:
+    sizes = {"context": 1, "known": {"numbers": 3}, "pointing_if": {"numbers": 1}, "prior": {"numbers": [4, 4]}}
+    config = replace(NETWORK, text_dim=0, **sizes)
+
+    def work(ranks: Ranks) -> None:
+        torch.manual_seed(0)
+        network = DiT(config)
+        before = {name: x.clone() for name, x in network.state_dict().items()}
+        ranks.shard(network, "shard")
+        whole = whole_state(network)
+        assert ranks.first is False or all(torch.equal(x, before[name]) for name, x in whole.items())
+
+    assert ended(started(2, work)) == [0, 0]
 
 
 def test_rows_passed_in_parts_are_the_batch(alone: list[float], tmp_path: Path) -> None:

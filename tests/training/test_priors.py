@@ -39,7 +39,7 @@ def recordings(recorded: Path) -> Recordings:
     return made
 
 
-def test_a_sketch_is_of_where_things_are(recordings: Recordings, recorded: Path) -> None:
+def test_a_prior_is_of_where_things_are(recordings: Recordings, recorded: Path) -> None:
     config = config_for(Dataset.open(recorded), recordings, RECIPE, "x").network
     assert config.prior == {WANTED: [4, 6]} and not config.bodies
     found = find_prior(recordings, config, spread=0.4, seconds=math.inf, steps=150, seed=0)
@@ -57,7 +57,7 @@ def test_a_sketch_is_of_where_things_are(recordings: Recordings, recorded: Path)
     assert not config_for(Dataset.open(recorded), recordings, replace(RECIPE, prior_share=0.0), "x").network.prior
 
 
-def test_pictures_that_numbers_say_nothing_of_have_no_sketch(recordings: Recordings, recorded: Path) -> None:
+def test_pictures_that_numbers_say_nothing_of_have_no_prior(recordings: Recordings, recorded: Path) -> None:
     config = config_for(Dataset.open(recorded), recordings, RECIPE, "x").network
     assert not find_prior(recordings, config, spread=0.4, seconds=math.inf, steps=0, seed=0)["useful"], (
         "nothing is known yet"

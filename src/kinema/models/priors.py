@@ -85,7 +85,8 @@ class PicturePrior(nn.Module):
         turned = len(self.bodies)
         self.waves = min(max(rows, columns), MOST_WAVES)
         features = reads + 4 * self.waves * (len(self.points) + turned) + 2 * TURNS * turned
-        self.mend = nn.Parameter(torch.zeros(2, len(self.points) + 2 * turned))
+        placed = len(self.points) + 2 * turned
+        self.mend = nn.Parameter(torch.zeros(2, placed)) if placed else None
         self.place_bias = nn.Parameter(torch.zeros(rows * columns, PRIOR_WIDTH))
         self.first = nn.Linear(features, PRIOR_WIDTH)
         inner = [part for _ in range(2) for part in (nn.Linear(PRIOR_WIDTH, PRIOR_WIDTH), nn.SiLU())]
@@ -121,6 +122,15 @@ class PicturePrior(nn.Module):
     def at(self, numbers: Tensor, cells: Tensor) -> Tensor:
         """What is beside the usual, in its units, [..., N, C], at latents [..., N], counted row by row, by numbers that are read
         [..., D]."""
+        parts = [numbers[..., None, :].expand(*cells.shape, -1)]
+        if self.mend is not None:
+            parts += self._seen(numbers, cells, *self.mend)
+        read = torch.cat([part.flatten(len(cells.shape)) for part in parts], -1)
+        made: Tensor = self.last(self.inner(self.first(read) + self.place_bias[cells]))
+        return made
+
+    def _seen(self, numbers: Tensor, cells: Tensor, stretch: Tensor, shift: Tensor) -> list[Tensor]:
+        """Where latents lie as seen from places and from things with an angle, and these angles [..., N, some, some] each."""
         _, rows, columns = self.get_buffer("usual").shape
         count, turned = len(self.points), len(self.bodies)
         right, down = (
@@ -128,10 +138,9 @@ class PicturePrior(nn.Module):
             ((cells // columns + 0.5) / rows - 0.5)[..., None],
         )
         places = self.points + [body[axis] for axis in (0, 1) for body in self.bodies]
-        at = ((_between(numbers, places) - 0.5) * (1 + self.mend[0]) + self.mend[1])[..., None, :]
+        at = ((_between(numbers, places) - 0.5) * (1 + stretch) + shift)[..., None, :]
         known = numbers[..., self.known_if][..., None, :, None]
-        parts = [numbers[..., None, :].expand(*cells.shape, -1)]
-        parts += [self._waves(place - at[..., :count]) * known for place in (right, down)]
+        parts = [self._waves(place - at[..., :count]) * known for place in (right, down)]
         if turned:
             x = right * (columns / max(rows, columns)) - at[..., count : count + turned]
             y = down * (rows / max(rows, columns)) - at[..., count + turned :]
@@ -140,9 +149,7 @@ class PicturePrior(nn.Module):
             parts += [self._waves(cosine * x + sine * y), self._waves(cosine * y - sine * x)]
             many = angle[..., None] * torch.arange(1, TURNS + 1, device=angle.device)
             parts += [f(many).expand(*cells.shape, -1, -1) for f in (torch.cos, torch.sin)]
-        read = torch.cat([part.flatten(len(cells.shape)) for part in parts], -1)
-        made: Tensor = self.last(self.inner(self.first(read) + self.place_bias[cells]))
-        return made
+        return parts
 
     def _angle(self, numbers: Tensor) -> Tensor:
         """Of each body [..., M], by its cosine and its sine, of which predicted ones are a little off."""

@@ -91,7 +91,7 @@ def find_prior(
     show: Callable[[str], None] | None = None,
 ) -> dict[str, Tensor]:
     """The weights of a prior of a recording's pictures, found in so long or so many steps, whichever ends first; kept as it was
-    when frames that check it were has_prior best. spread: that of the recipe. show: gets a line now and then."""
+    when frames that check it were closest. spread: that of the recipe. show: gets a line now and then."""
     began, generator, step, done = time.monotonic(), torch.Generator().manual_seed(seed), 0, 0.0
     with seeded(seed):
         prior = PicturePrior(config)

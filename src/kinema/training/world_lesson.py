@@ -111,6 +111,11 @@ class WorldRecipe(DiTRecipe):
         for name in ("rule_share", "prior_share"):
             if not 0 <= getattr(self, name) < 1:
                 raise InputError(f"{name} {getattr(self, name)}: expected a share, from 0 to below 1")
+        if self.autoencoder_share + self.rule_share + self.prior_share >= 1:
+            raise InputError(
+                f"autoencoder_share, rule_share and prior_share {self.autoencoder_share}, {self.rule_share} and {self.prior_share}:"
+                " expected less than 1 in all, as the rest is for the network"
+            )
         if not 0 <= self.numbers_weight < math.inf:
             raise InputError(f"numbers_weight {self.numbers_weight}: expected a number, at least 0")
         if not 0 <= self.numbers_share < 1:

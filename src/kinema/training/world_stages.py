@@ -3,6 +3,7 @@ make, the rule of their numbers, and the prior of their pictures. Each stores wh
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import re
@@ -16,6 +17,7 @@ import torch
 from torch import Tensor
 
 from kinema.autoencoder import Autoencoder, load_autoencoder, save_autoencoder
+from kinema.datasets.latent_build import autoencoder_hash
 from kinema.datasets.lerobot import Dataset
 from kinema.envs.spaces import edged, width
 from kinema.errors import InputError, OutputError
@@ -265,21 +267,31 @@ def found_parts(
     if network.relative:
         with torch.device("meta"):  # names and shapes
             expected = Rule(sum(network.known.values()), len(network.relative["sensors"])).state_dict()
-        rule = _found(run, "rules", expected, partial(find_rule, recordings, network), run.recipe.rule_share)
+        rule = _found(run, "rules", expected, partial(find_rule, recordings, network), run.recipe.rule_share, {})
     if network.prior:
         with torch.device("meta"):
             expected = PicturePrior(network).state_dict()
         find = partial(find_prior, recordings, network, spread=run.recipe.spread)
-        prior = _found(run, "prior", expected, find, run.recipe.prior_share)
+        made_of = {
+            "spread": str(run.recipe.spread),
+            "autoencoder": autoencoder_hash(recordings.autoencoder),
+            "places": json.dumps([network.pointing, network.bodies]),
+        }
+        prior = _found(run, "prior", expected, find, run.recipe.prior_share, made_of)
     return rule, prior
 
 
 def _found(
-    run: WorldRun, name: str, expected: dict[str, Tensor], find: Callable[..., dict[str, Tensor]], share: float
+    run: WorldRun,
+    name: str,
+    expected: dict[str, Tensor],
+    find: Callable[..., dict[str, Tensor]],
+    share: float,
+    made_of: dict[str, str],
 ) -> dict[str, Tensor]:
-    """share: of the run, in which it is found."""
+    """share: of the run, in which it is found. made_of: what else it depends on."""
     path, (seconds, steps) = run.out / f"{name}.safetensors", run.recipe.found_length(share, run.minutes, run.steps)
-    sought = {"seconds": str(seconds), "steps": str(steps), "seed": str(run.recipe.seed)}
+    sought = {"seconds": str(seconds), "steps": str(steps), "seed": str(run.recipe.seed), **made_of}
 
     def by_first() -> dict[str, Tensor]:
         weights = load_found(path, expected, sought) if run.resume else None
