@@ -33,6 +33,7 @@ from kinema.models.dit_model import DiTModel
 from kinema.models.hub import weights_folder
 from kinema.training.dit_trainer import DiTTrainer
 from kinema.training.flops import dit_flops
+from kinema.training.priors import find_prior
 from kinema.training.recordings import Recordings
 from kinema.training.rules import find_rule
 from kinema.training.world_lesson import RecordingsLesson, WorldRecipe, draw_world_batch
@@ -46,6 +47,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "rates of 1e-3": {"matrix_lr": 1e-3, "other_lr": 1e-3},
     "a quarter of the frames at level 1": {"pure_share": 0.25},
     "tokens are not shown where numbers point": {"points": False},
+    "no prior by numbers": {"prior_share": 0.0},
     "no rows that paint told entities": {"wanted_share": 0.0, "hidden_share": 0.0},
     "six rows a step": {"batch": 6},
     "two rows a step": {"batch": 2},
@@ -60,8 +62,9 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "no memory beyond four frames": {"time_every": 0},
     "every block reads frames further back": {"time_every": 1},
 }
-RULE_OF = 5000
-"""Steps in which the rule of a recording's numbers is found, where there are any; the same for all variants."""
+RULE_OF, PRIOR_OF = 5000, 1500
+"""Steps in which the rule of a recording's numbers and the prior of its pictures are found, where there are any; the same for all
+variants."""
 COUNTED = 400
 """Steps whose passes over the network's own past say how many there are in a run."""
 
@@ -81,7 +84,12 @@ def trained(
     rule = (
         find_rule(recordings, config.network, seconds=math.inf, steps=RULE_OF, seed=0) if config.network.relative else None
     )
-    lesson = RecordingsLesson(recordings, recipe, rule)
+    prior = None
+    if config.network.prior:
+        prior = find_prior(
+            recordings, config.network, spread=recipe.spread, seconds=math.inf, steps=PRIOR_OF, seed=0, show=_show
+        )
+    lesson = RecordingsLesson(recordings, recipe, rule, prior)
     batch = draw_world_batch(recordings, recipe, 0, torch.device("cpu"))
     steps = round(flops / passes_of(lesson) / dit_flops(config.network, batch.given(batch.level)))
     trainer = DiTTrainer(recipe, config, lesson, out, steps=steps)

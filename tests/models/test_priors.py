@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from kinema.errors import ModelError
-from kinema.models.dit import TRUST, DiT, DiTConfig, DiTInput, Point
+from kinema.models.dit import DiT, DiTConfig, DiTInput, Point
 from kinema.models.priors import TURNS, PicturePrior, prior_products
 
 BLOCK: list[Point] = [(0, 0.0, 10.0), (1, 0.0, 10.0), (2, -1.0, 1.0), (3, -2.0, 2.0)]
@@ -66,7 +66,7 @@ def test_patches_are_where_they_are_as_seen_from_a_thing_that_turns() -> None:
     assert alike(still[:, 6, 4], quarter[:, 4, 2]) and not alike(still[:, 4, 7], quarter[:, 4, 7])
     assert not alike(still, tenth)
     wide = prior_of(replace(BODIES, prior={"wanted": [5, 10]}))
-    wide.load_state_dict(prior.state_dict() | {name: wide.state_dict()[name] for name in ("place_bias", "usual")})
+    wide.load_state_dict(prior.state_dict() | {name: wide.state_dict()[name] for name in ("place_bias", "usual", "trust")})
     low = wide({"wanted": block(4.5, 5.0)}, torch.zeros(1, 3, 5, 10))[0]
     assert alike(low[:, 2], still[:, 4]), "a wide picture lies in the middle of the square"
 
@@ -114,7 +114,8 @@ def test_a_network_adds_a_prior_as_far_as_it_trusts_it() -> None:
     prior.get_buffer("usual").fill_(0.5)
     without = network(x)["video"]
     prior.get_buffer("useful").fill_(1.0)
-    for trust, share in ((100.0, 1.0), (-100.0, 0.0), (-TRUST, 0.5)):
+    prior.get_buffer("trust").fill_(2.0)
+    for trust, share in ((100.0, 1.0), (-100.0, 0.0), (-2.0, 0.5)):
         assert out.bias is not None
         out.bias[-1] = trust
         added = network(x)["video"] - without

@@ -52,6 +52,7 @@ def test_a_prior_is_of_where_things_are(recordings: Recordings, recorded: Path) 
     made = 0.4 * prior(vectors, torch.zeros_like(one["video"]))
     missed, usual = ((x - one["video"]).square().mean() for x in (made, found["usual"]))
     assert missed < 0.3 * usual, "of an episode that it was not fitted to"
+    assert found["trust"].shape == (4, 6) and (found["trust"] != 0).any() and found["trust"].abs().max() <= 4
     again = find_prior(recordings, config, spread=0.4, seconds=math.inf, steps=150, seed=0)
     assert all(torch.equal(x, again[name]) for name, x in found.items())
     assert not config_for(Dataset.open(recorded), recordings, replace(RECIPE, prior_share=0.0), "x").network.prior

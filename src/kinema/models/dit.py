@@ -38,8 +38,6 @@ PLACE_WAVES = 8
 """Half waves across a picture that tell tokens where they are, from one to so many."""
 TIME_UNITS = 16.0
 """A second in units of position."""
-TRUST = 2.0
-"""How far a prior is trusted to begin with: by the sigmoid of it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -414,7 +412,7 @@ class DiT(nn.Module):
         cells = x[:, :, -rows * columns :].transpose(2, 3).reshape(b * t, -1, rows, columns)
         made = F.pixel_shuffle(self.video_out(cells), config.patch)[..., :h, :w]
         if self.prior is not None:
-            made = made[:, :-1] + torch.sigmoid(made[:, -1:] + TRUST) * prior.flatten(0, 1)
+            made = made[:, :-1] + torch.sigmoid(made[:, -1:] + self.prior.get_buffer("trust")) * prior.flatten(0, 1)
         result = {"video": made.reshape(b, t, *made.shape[1:])}
         if self.slot_out is not None:
             result["slots"] = self.slot_out(x[:, :, 1 : 1 + config.slots])

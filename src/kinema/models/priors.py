@@ -63,7 +63,7 @@ class PicturePrior(nn.Module):
     part of.
 
     `useful` is 1 where it was found to tell more than an average picture does, else 0; `spread` is what changes of latents are
-    predicted in.
+    predicted in. By the sigmoid of `trust` [h, w] a network trusts it to begin with, and not the frame before.
     """
 
     def __init__(self, config: DiTConfig) -> None:
@@ -97,6 +97,7 @@ class PicturePrior(nn.Module):
         self.register_buffer("unit", torch.ones(config.channels))
         self.register_buffer("spread", torch.ones(1))
         self.register_buffer("useful", torch.zeros(1))
+        self.register_buffer("trust", torch.zeros(rows, columns))
         self.requires_grad_(False)
 
     def forward(self, vectors: Mapping[str, Tensor], last: Tensor) -> Tensor:

@@ -35,7 +35,9 @@ UNKNOWN = 0.1
 """Share of the frames in which actions are not known, as of frames that are painted from nothing but numbers."""
 BETTER = 0.9
 """The share of the error of the usual picture below which a prior tells something that holds elsewhere too."""
-SMALLEST = 1e-6
+SMALLEST, MOST_TRUST = 1e-6, 4.0
+"""Error, in usual units, that is none; and the most and the least that a prior is trusted at a latent. It is so by the ratio of its
+error to that of the frame before, as of two guesses whose errors have nothing to do with each other."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,10 +51,10 @@ class PriorFrames:
     def __len__(self) -> int:
         return len(self.places)
 
-    def latents(self, which: Tensor) -> Tensor:
-        """[N, C, h, w]"""
+    def latents(self, which: Tensor, back: int = 0) -> Tensor:
+        """[N, C, h, w] of these frames, or of those so many before them."""
         at = (self.places[i] for i in which.tolist())
-        return torch.stack([self.recordings.episodes[episode]["video"][frame] for episode, frame in at]).float()
+        return torch.stack([self.recordings.episodes[episode]["video"][frame - back] for episode, frame in at]).float()
 
     def reads(self, which: Tensor, prior: PicturePrior, unknown: Tensor) -> Tensor:
         """[N, D], what a prior of these frames reads, with actions but where they are unknown [N]."""
@@ -111,10 +113,10 @@ def find_prior(
     def beside(latents: Tensor) -> Tensor:
         return ((latents - usual) / unit[:, None, None]).flatten(2)
 
-    drawn = torch.randint(len(check), (CHECKED_FRAMES,), generator=generator)
-    checked = check.latents(drawn)
-    check_reads = check.reads(drawn, prior, torch.zeros(CHECKED_FRAMES, dtype=torch.bool))
-    check_cells, check_beside = _draw(checked, usual, usual[0].numel(), generator), beside(checked)
+    of_check = torch.randint(len(check), (CHECKED_FRAMES,), generator=generator)
+    checked, check_beside = check.latents(of_check), beside(check.latents(of_check))
+    check_reads = check.reads(of_check, prior, torch.zeros(CHECKED_FRAMES, dtype=torch.bool))
+    check_cells = _draw(checked, usual, usual[0].numel(), generator)
     with torch.no_grad():
         best_error = usual_error = float(_errors(prior, check_reads, check_cells, check_beside))
     best = {name: x.clone() for name, x in prior.state_dict().items()}
@@ -140,6 +142,13 @@ def find_prior(
                 best_error, best = error, {name: x.clone() for name, x in prior.state_dict().items()}
             if show is not None:
                 show(f"prior: step {step}  error {best_error / max(usual_error, SMALLEST):.2f} of the usual picture")
+    prior.load_state_dict(best)
+    with torch.no_grad():
+        every = torch.arange(usual[0].numel()).expand(CHECKED_FRAMES, -1)
+        missed = (prior.at(check_reads, every).transpose(1, 2) - check_beside).square().mean((0, 1))
+    moved = (check_beside - beside(check.latents(of_check, back=1))).square().mean((0, 1))
+    trust = (moved.clamp_min(SMALLEST) / missed.clamp_min(SMALLEST)).log().clamp(-MOST_TRUST, MOST_TRUST)
+    best["trust"] = trust.view(usual.shape[1:])
     best["useful"] = torch.full((1,), float(best_error < BETTER * usual_error))
     log.info(
         "prior: after %d steps it errs by %.2f of the usual picture, in frames kept to check it",
