@@ -20,6 +20,7 @@ from torch import Tensor
 from kinema.inference.dit_rollout import WANTED, wanted_numbers
 from kinema.models.dit import DiTConfig
 from kinema.models.priors import PicturePrior
+from kinema.training.found_parts import fit_part
 from kinema.training.recordings import Recordings
 from kinema.training.rules import CHECKED, frame_ranges
 from kinema.training.seeds import seeded
@@ -28,9 +29,8 @@ log = logging.getLogger(__name__)
 
 FRAMES, LATENTS, RATE, DECAY = 128, 16, 3e-3, 0.01
 """Frames of a step, and latents of each."""
-CHECKED_FRAMES, CHECK_EVERY = 128, 200
-USUAL_FRAMES = 1024
-"""Of which the usual picture is the mean."""
+CHECKED_FRAMES, USUAL_FRAMES = 128, 1024
+"""That check it; of which the usual picture is the mean."""
 UNKNOWN = 0.1
 """Share of the frames in which actions are not known, as of frames that are painted from nothing but numbers."""
 BETTER = 0.9
@@ -94,7 +94,7 @@ def find_prior(
 ) -> dict[str, Tensor]:
     """The weights of a prior of a recording's pictures, found in so long or so many steps, whichever ends first; kept as it was
     when frames that check it were closest. spread: that of the recipe. show: gets a line now and then."""
-    began, generator, step, done = time.monotonic(), torch.Generator().manual_seed(seed), 0, 0.0
+    began, generator = time.monotonic(), torch.Generator().manual_seed(seed)
     with seeded(seed):
         prior = PicturePrior(config)
     parts: list[list[tuple[int, int]]] = [[], []]
@@ -118,41 +118,32 @@ def find_prior(
     check_reads = check.reads(of_check, prior, torch.zeros(CHECKED_FRAMES, dtype=torch.bool))
     check_cells = _draw(checked, usual, usual[0].numel(), generator)
     with torch.no_grad():
-        best_error = usual_error = float(_errors(prior, check_reads, check_cells, check_beside))
-    best = {name: x.clone() for name, x in prior.state_dict().items()}
-    prior.requires_grad_(True)
-    optimizer = torch.optim.AdamW(prior.parameters(), lr=RATE, betas=(0.9, 0.99), weight_decay=DECAY, fused=True)
-    while done < 1 and seconds > 0 and steps != 0:
+        usual_error = float(_errors(prior, check_reads, check_cells, check_beside))
+
+    def loss() -> Tensor:
         drawn = torch.randint(len(seen), (FRAMES,), generator=generator)
         latents = seen.latents(drawn)
         reads = seen.reads(drawn, prior, torch.rand(FRAMES, generator=generator) < UNKNOWN)
-        cells = _draw(latents, usual, LATENTS, generator)
-        _errors(prior, reads, cells, beside(latents)).backward()  # type: ignore[no-untyped-call]
-        torch.nn.utils.clip_grad_norm_(prior.parameters(), 1.0)
-        for group in optimizer.param_groups:
-            group["lr"] = RATE * min(1.0, step / 100, 2 * (1 - done))
-        optimizer.step()
-        optimizer.zero_grad()
-        step += 1
-        done = max((time.monotonic() - began) / seconds, step / steps if steps else 0.0)
-        if step % CHECK_EVERY == 0 or done >= 1:
-            with torch.no_grad():
-                error = float(_errors(prior, check_reads, check_cells, check_beside))
-            if error < best_error:
-                best_error, best = error, {name: x.clone() for name, x in prior.state_dict().items()}
-            if show is not None:
-                show(f"prior: step {step}  error {best_error / max(usual_error, SMALLEST):.2f} of the usual picture")
-    prior.load_state_dict(best)
+        return _errors(prior, reads, _draw(latents, usual, LATENTS, generator), beside(latents))
+
+    def say(step: int, error: float) -> None:
+        if show is not None:
+            show(f"prior: step {step}  error {error / max(usual_error, SMALLEST):.2f} of the usual picture")
+
+    step, error = fit_part(
+        prior, loss, lambda: _errors(prior, check_reads, check_cells, check_beside), before=usual_error, rate=RATE,
+        decay=DECAY, seconds=seconds - (time.monotonic() - began), steps=steps, show=say,
+    )  # fmt: skip
     with torch.no_grad():
         every = torch.arange(usual[0].numel()).expand(CHECKED_FRAMES, -1)
         missed = (prior.at(check_reads, every).transpose(1, 2) - check_beside).square().mean((0, 1))
     moved = (check_beside - beside(check.latents(of_check, back=1))).square().mean((0, 1))
     trust = (moved.clamp_min(SMALLEST) / missed.clamp_min(SMALLEST)).log().clamp(-MOST_TRUST, MOST_TRUST)
-    best["trust"] = trust.view(usual.shape[1:])
-    best["useful"] = torch.full((1,), float(best_error < BETTER * usual_error))
+    prior.get_buffer("trust").copy_(trust.view(usual.shape[1:]))
+    prior.get_buffer("useful").fill_(float(error < BETTER * usual_error))
     log.info(
         "prior: after %d steps it errs by %.2f of the usual picture, in frames kept to check it",
         step,
-        best_error / max(usual_error, SMALLEST),
+        error / max(usual_error, SMALLEST),
     )
-    return best
+    return prior.state_dict()

@@ -22,6 +22,7 @@ from torch import Tensor, nn
 
 from kinema.models.dit import DiTConfig
 from kinema.models.rules import Rule, as_read
+from kinema.training.found_parts import fit_part
 from kinema.training.recordings import Recordings, contexts
 from kinema.training.seeds import seeded
 
@@ -35,7 +36,7 @@ in how many of these parts checks it, up to so many frames."""
 RIDGES = (1e-5, 1e-3, 1e-1)
 """How much a line may be drawn to zero, in mean squares of what is read: hardly, as numbers may be given twice, or more, where
 there is little to fit by."""
-BATCH, RATE, DECAY, CHECK_EVERY = 512, 2e-3, 0.01, 200
+BATCH, RATE, DECAY = 512, 2e-3, 0.01
 RARE = 0.3
 """From how many usual changes on an error counts by its size and not by its square: a few jumps, as of a score, must not decide."""
 NOISE = 0.1
@@ -137,40 +138,33 @@ def fit_bend(
 ) -> int:
     """To what the line leaves, for so long or so many steps, whichever ends first; kept as it was when the examples that check were
     foretold best, and only for numbers that are foretold much better with it. Returns the steps."""
-    generator, began, step, done = torch.Generator().manual_seed(seed), time.monotonic(), 0, 0.0
+    generator, unit = torch.Generator().manual_seed(seed), torch.tensor(config.relative[NAME])
     first, last = (cast(nn.Linear, rule.bend[at]) for at in (0, -1))
     first.weight[:, ~(seen.read(config)[0] != 0).any(0)] = 0.0  # what is not recorded says nothing
-    rule.bend.requires_grad_(True)
-    optimizer = torch.optim.AdamW(rule.bend.parameters(), lr=RATE, betas=(0.9, 0.99), weight_decay=DECAY, fused=True)
-    unit, (x_check, y_check) = torch.tensor(config.relative[NAME]), check.read(config)
+    x_check, y_check = check.read(config)
     with torch.no_grad():
-        best_error = of_line = missed_by(rule.line(x_check) - y_check)
-    best, still = {name: x.clone() for name, x in rule.bend.state_dict().items()}, float(missed_by(y_check).mean())
-    while done < 1:
+        of_line, still = missed_by(rule.line(x_check) - y_check), float(missed_by(y_check).mean())
+
+    def loss() -> Tensor:
         batch = seen.at(torch.randint(len(seen), (BATCH,), generator=generator))
         size = NOISE * unit * torch.rand(BATCH, 1, 1, generator=generator)
         read, moved = batch.read(config, size * torch.randn(batch.numbers.shape, generator=generator))
-        missed_by(rule(read) - moved).mean().backward()  # type: ignore[no-untyped-call]
-        torch.nn.utils.clip_grad_norm_(rule.bend.parameters(), 1.0)
-        for group in optimizer.param_groups:
-            group["lr"] = RATE * min(1.0, step / 100, 2 * (1 - done))
-        optimizer.step()
-        optimizer.zero_grad()
-        step += 1
-        done = max((time.monotonic() - began) / seconds, step / steps if steps else 0.0)
-        if step % CHECK_EVERY == 0 or done >= 1:
-            with torch.no_grad():
-                error = missed_by(rule(x_check) - y_check)
-            error = torch.where(error < BETTER * of_line, error, of_line)
-            if error.mean() < best_error.mean():
-                best_error, best = error, {name: x.clone() for name, x in rule.bend.state_dict().items()}
-            if show is not None:
-                show(
-                    f"numbers: step {step}  error {float(best_error.mean()) / max(still, 1e-12):.2f} of leaving them as they were"
-                )
-    rule.bend.load_state_dict(best)
-    rule.bend.requires_grad_(False)
-    useless = best_error == of_line
+        return missed_by(rule(read) - moved).mean()
+
+    def left() -> Tensor:
+        error = missed_by(rule(x_check) - y_check)
+        return torch.where(error < BETTER * of_line, error, of_line)
+
+    def say(step: int, error: float) -> None:
+        if show is not None:
+            show(f"numbers: step {step}  error {error / max(still, 1e-12):.2f} of leaving them as they were")
+
+    step, _ = fit_part(
+        rule.bend, loss, lambda: left().mean(), before=float(of_line.mean()), rate=RATE, decay=DECAY, seconds=seconds,
+        steps=steps, show=say,
+    )  # fmt: skip
+    with torch.no_grad():
+        useless = left() == of_line
     last.weight[useless], last.bias[useless] = 0.0, 0.0
     return step
 
