@@ -11,7 +11,6 @@ docs/pictures/.
 
 from __future__ import annotations
 
-import argparse
 from datetime import date
 from pathlib import Path
 
@@ -19,7 +18,7 @@ import numpy as np
 import torch
 from benchmarks.command import run_benchmark
 from benchmarks.first_light import ROOT
-from benchmarks.rules import say, show_reading, written
+from benchmarks.rules import arguments, say, show_reading, written
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -88,14 +87,7 @@ def _pictures(recordings: Recordings, latents: torch.Tensor) -> NDArray[np.uint8
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("data", type=Path, nargs="+", help="recordings with entities, such as kinema record makes")
-    parser.add_argument(
-        "--minutes", type=float, default=60.0, help="of a training, a share of which the prior has (default: 60)"
-    )
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--write", action="store_true", help="write docs/measurements/priors.md and a sheet of each")
-    given = parser.parse_args()
+    given = arguments(str(__doc__), "prior")
     torch.set_num_threads(1)
     rows = list[list[str]]()
     for folder in given.data:

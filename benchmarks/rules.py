@@ -128,15 +128,21 @@ def written(page: Path, title: str, about: str, columns: Sequence[str], rows: li
     return "\n".join([*head, *lines]) + "\n"
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def arguments(about: str, part: str) -> argparse.Namespace:
+    """What a benchmark of a part that is found before pictures are learned is given."""
+    page = f"docs/measurements/{part}s.md"
+    parser = argparse.ArgumentParser(description=about, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path, nargs="+", help="recordings with entities, such as kinema record makes")
     parser.add_argument(
-        "--minutes", type=float, default=60.0, help="of a training, a share of which the rule has (default: 60)"
+        "--minutes", type=float, default=60.0, help=f"of a training, a share of which the {part} has (default: 60)"
     )
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--write", action="store_true", help="write docs/measurements/rules.md")
-    given = parser.parse_args()
+    parser.add_argument("--write", action="store_true", help=f"write {page}")
+    return parser.parse_args()
+
+
+def main() -> int:
+    given = arguments(str(__doc__), "rule")
     torch.set_num_threads(1)
     rows = [row for folder in given.data for row in rows_of(folder, given.minutes, given.seed)]
     for row in rows:
