@@ -50,9 +50,7 @@ def local_flops(config: DenoiserConfig, *, pictures: int, cells: int, prior_only
 
 def measured_peak(device: torch.device | str = "cpu", dtype: torch.dtype = torch.bfloat16, size: int = 2048) -> float:
     """FLOP/s of a large matrix product here and now: the best of a few."""
-    generator = torch.Generator(device).manual_seed(
-        0
-    )  # what is random elsewhere does not depend on whether this was measured
+    generator = torch.Generator(device).manual_seed(0)  # nothing else that is random depends on this
     a, b = (torch.randn(size, size, device=device, generator=generator).to(dtype) for _ in range(2))
     best = float("inf")
     for _ in range(6):

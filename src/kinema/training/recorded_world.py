@@ -45,7 +45,7 @@ from kinema.training.world_stages import (
     read_tracks,
     usual_stretch,
     word_of,
-)  # fmt: skip
+)
 from kinema.types import python_values
 
 log = logging.getLogger(__name__)
