@@ -27,11 +27,10 @@ from torch import Tensor
 from kinema.autoencoder import load_autoencoder
 from kinema.datasets.lerobot import Dataset
 from kinema.errors import InputError
-from kinema.models.dit import DiTConfig
 from kinema.models.hub import weights_folder
-from kinema.models.rules import Rule, as_read
+from kinema.models.rules import Rule
 from kinema.training.recordings import Recordings
-from kinema.training.rules import find_rule, missed_by
+from kinema.training.rules import find_rule, missed_by, roll_numbers
 from kinema.training.world_lesson import WorldRecipe
 from kinema.training.world_report import PLACES, SHOWN
 from kinema.training.world_stages import config_for, word_of
@@ -57,20 +56,6 @@ def stretches(recordings: Recordings, before: int) -> tuple[Tensor, Tensor]:
     )
 
 
-@torch.no_grad()
-def stepped(rule: Rule, config: DiTConfig, numbers: Tensor, actions: Tensor, recordings: Recordings) -> Tensor:
-    """Numbers [N, 64, D] after the first of a stretch, each from those before it as the rule made them."""
-    context, unit = config.context, torch.tensor(config.relative["sensors"])
-    least, most = (recordings.scaled(x) for x in (recordings.least, recordings.most))
-    made = numbers[:, :context]
-    for t in range(SHOWN[-1]):
-        known = {name: numbers.new_zeros(len(numbers), width) for name, width in config.known.items()}
-        known |= {"action": actions[:, t : t + context].flatten(1), "sensors": made[:, -context:].flatten(1)}
-        after = made[:, -1] + unit * rule(as_read(known, config.relative))
-        made = torch.cat([made, torch.minimum(torch.maximum(after, least), most)[:, None]], 1)
-    return made[:, context:]
-
-
 def rows_of(folder: Path, minutes: float, seed: int) -> list[list[str]]:
     """A row of the table for each entity that moves, up to PLACES."""
     data = Dataset.open(folder).fitted()
@@ -85,8 +70,9 @@ def rows_of(folder: Path, minutes: float, seed: int) -> list[list[str]]:
     for rule, bent in zip(rules, (True, False), strict=True):
         rule.load_state_dict({name: x if bent or not name.startswith("bend.6.") else 0 * x for name, x in weights.items()})
     numbers, actions = stretches(recordings, config.context)
-    true = numbers[:, config.context :]
-    made = [stepped(rule, config, numbers, actions, recordings) for rule in rules]
+    seen, true = numbers[:, : config.context], numbers[:, config.context :]
+    bounds = recordings.scaled(recordings.least), recordings.scaled(recordings.most)
+    made = [roll_numbers(rule, config, seen, actions[:, :-1], bounds) for rule in rules]
     made.append(numbers[:, config.context - 1 : config.context].expand_as(true))
     first = [(one[:, 0] - true[:, 0]) / torch.tensor(config.relative["sensors"]) for one in made]
     left = [float(missed_by(one).mean() / missed_by(first[-1]).mean()) for one in first[:-1]]

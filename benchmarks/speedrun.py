@@ -121,10 +121,12 @@ def main() -> int:
     parser.add_argument("--board", action="store_true", help="write it into docs/speedrun.md")
     parser.add_argument("--note", default="", help="what is new about it")
     given = parser.parse_args()
-    if given.minutes > MOST_MINUTES:
-        raise InputError(f"{given.minutes:.1f} minutes: the speedrun takes {MOST_MINUTES:g} at most")
     score = score_world(given.run)
     print(f"score {score.whole:.3f} (pictures {score.pictures:.3f}, places {score.places:.3f}), {given.minutes:.1f} minutes")
+    if given.minutes > MOST_MINUTES:
+        raise InputError(
+            f"{given.minutes:.1f} minutes: the board takes runs of {MOST_MINUTES:g} at most; train for fewer MINUTES"
+        )
     if given.board:
         kept = BOARD.parent / "measurements" / "speedrun.json"
         rows = json.loads(kept.read_text()) if kept.exists() else []

@@ -285,13 +285,14 @@ def test_a_run_keeps_what_it_found_and_takes_it_when_it_goes_on(
             patched.setattr(world_stages, name, ended)
         world = train_world(recorded, out=tmp_path / "run", resume=True, recipe=RECIPE)
     network, weights = read_config(world).network, read_weights(world)
-    sought = {"seconds": "inf", "steps": str(RECIPE.found_length(0.05, None, 2)[1]), "seed": str(RECIPE.seed)}
+    shares = {"rules": RECIPE.rule_share, "prior": RECIPE.prior_share}
+    sought = {"seconds": "inf", "seed": str(RECIPE.seed)}
     parts = {"rules": Rule(sum(network.known.values()), 6), "prior": PicturePrior(network)}
     for (name, part), begin in zip(parts.items(), ("rules.sensors.", "prior."), strict=True):
         path, expected = world.parent / f"{name}.safetensors", part.state_dict()
         with safe_open(path, "pt") as file:
             made_of = file.metadata()
-        assert sought.items() <= made_of.items()
+        assert sought.items() <= made_of.items() and made_of["steps"] == str(RECIPE.found_length(shares[name], None, 2)[1])
         found = load_found(path, expected, made_of)
         assert found is not None and any(x.any() for x in found.values())
         for key, x in found.items():
@@ -304,7 +305,7 @@ def test_a_run_keeps_what_it_found_and_takes_it_when_it_goes_on(
         assert load_found(path.with_name("other"), expected, made_of) is None
         path.write_bytes(b"damaged")
         assert load_found(path, expected, made_of) is None
-    assert made_of.keys() - sought.keys() == {"spread", "autoencoder", "places"}, "what a prior is made of"
+    assert made_of.keys() - sought.keys() == {"steps", "spread", "autoencoder", "places"}, "what a prior is made of"
 
 
 def test_a_run_that_goes_on_keeps_what_was_found_out_from_the_recording(recorded: Path) -> None:
@@ -319,7 +320,7 @@ def test_a_run_that_goes_on_keeps_what_was_found_out_from_the_recording(recorded
 
 def test_how_long_rules_and_priors_are_looked_for() -> None:
     recipe = WorldRecipe()
-    assert recipe.found_length(0.05, 10, None) == (30.0, None) and recipe.found_length(0.05, 600, None) == (180.0, None)
+    assert recipe.found_length(0.05, 10, None) == (30.0, None) and recipe.found_length(0.05, 600, None) == (360.0, None)
     assert recipe.found_length(0.05, None, 40) == (math.inf, 200) and recipe.found_length(0, 10, 40) == (0, 0)
     assert not any(WorldRecipe.before[name] for name in ("rule_share", "prior_share"))
     with pytest.raises(InputError, match=r"autoencoder_share, rule_share and prior_share .*: expected less than 1 in all"):
@@ -341,6 +342,7 @@ def test_a_rollout_paints_a_frame_with_the_numbers_it_predicted(world: Path) -> 
             "sensors": torch.zeros(1, 6),
         },
     )
+    grid = model.network.get_submodule("rules.sensors").get_buffer("grid").zero_()
     made = predict_frame(model, [state], fps=model.config.fps, seeds=[1])
     model.config = replace(model.config, numbers_first=False)
     plain = predict_frame(model, [state], fps=model.config.fps, seeds=[1])
@@ -362,6 +364,11 @@ def test_a_rollout_paints_a_frame_with_the_numbers_it_predicted(world: Path) -> 
     assert held[4] == pytest.approx(limit, abs=1e-4) and torch.equal(held[5], made.tracks["sensors"][0, 5])
     assert torch.equal(given[3][0, 0], held[4]), "numbers stay where the recording's were"
     assert not nothing.any() and torch.equal(told[:, :2], made.tracks["sensors"][:, 4:])
+    grid[:, 5] = torch.tensor([0.05, 0.2])
+    rounded = predict_frame(model, [state], fps=model.config.fps, seeds=[1]).tracks["sensors"][0]
+    steps, before = float((rounded[5] - 0.05) / 0.2), made.tracks["sensors"][0]
+    assert steps == pytest.approx(round(steps), abs=1e-4) and 0 < abs(rounded[5] - before[5]) <= 0.1001
+    assert torch.equal(rounded[:5], before[:5]) and torch.equal(given[-1][0, 1], rounded[5]), "it is painted where it is"
 
 
 def test_a_change_holds_and_the_world_goes_on_from_it(world: Path, tmp_path: Path) -> None:

@@ -46,6 +46,8 @@ def lively(world: Path, *, ends: bool | None = None) -> DiTModel:
             weight.copy_(weight.bfloat16().float())
     if model.network.prior is not None:
         model.network.prior.useful.fill_(1.0)
+    for rule in model.network.rules.values():
+        rule.get_buffer("grid")[:, -1] = torch.tensor([0.05, 0.2])
     if ends is not None:
         model.network.heads["terminated"].weight.zero_()
         model.network.heads["terminated"].bias.fill_(1.0 if ends else -1.0)

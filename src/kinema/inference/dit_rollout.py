@@ -85,7 +85,8 @@ class FrameInput:
     first: Sequence[int] = ()
     """Columns of "sensors" that are predicted in a pass of their own; the frame is painted with them given."""
     bounds: tuple[Tensor, Tensor] | None = None
-    """Of "sensors", [D] each: the least and the most they can be; None: anything."""
+    """Of "sensors", [D] each: the least and the most they can be; of numbers that have a rule, which says on what grid they are.
+    None: anything."""
 
 
 def denoise_frame(
@@ -116,7 +117,8 @@ def denoise_frame(
         )
         tracks = network(inputs, mine)
         if given.bounds is not None:
-            tracks["sensors"] = torch.minimum(torch.maximum(tracks["sensors"].float(), given.bounds[0]), given.bounds[1])
+            numbers = network.rules["sensors"].on_grid(tracks["sensors"].float())  # type: ignore[operator]
+            tracks["sensors"] = torch.minimum(torch.maximum(numbers, given.bounds[0]), given.bounds[1])
         passes.append((mine, tracks))
         return passes[-1][1]["video"].float()
 

@@ -9,11 +9,14 @@ from __future__ import annotations
 import itertools
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 RULE_WIDTH = 256
+LEAST_SPACING = 1e-3
+"""Of a grid, in spreads: a finer one is none."""
 
 
 class Rule(nn.Module):
@@ -21,7 +24,10 @@ class Rule(nn.Module):
     until it is fitted. It is never trained with the network that it is a part of.
 
     `left` [D] is what it leaves: its mean error in usual changes, 1 at most, and 1 of numbers that it does not foretell. What the
-    network adds to it is in these units, so that numbers that are known exactly stay so."""
+    network adds to it is in these units, so that numbers that are known exactly stay so.
+
+    `grid` [2, D]: of numbers that were never seen elsewhere than on a grid, such as whole ones, a place on it and its spacing, by
+    which a rollout rounds its predictions; a spacing of 0 where a number may be anything."""
 
     def __init__(self, reads: int, changes: int) -> None:
         super().__init__()
@@ -33,6 +39,7 @@ class Rule(nn.Module):
             for weight in layer.parameters():
                 nn.init.zeros_(weight)
         self.register_buffer("left", torch.ones(changes))
+        self.register_buffer("grid", torch.zeros(2, changes))
         self.requires_grad_(False)
 
     def forward(self, read: Tensor) -> Tensor:
@@ -40,6 +47,17 @@ class Rule(nn.Module):
         kind = read.device.type
         with torch.autocast(kind, enabled=False) if torch.amp.is_autocast_available(kind) else nullcontext():
             return self.line(read.float()) + self.bend(read.float())  # type: ignore[no-any-return]
+
+    def on_grid(self, numbers: Tensor) -> Tensor:
+        """Numbers [..., D], each as the nearest one on its grid."""
+        place, spacing = self.get_buffer("grid")
+        rounded = place + ((numbers - place) / spacing.clamp_min(LEAST_SPACING)).round() * spacing
+        return torch.where(spacing > 0, rounded, numbers)
+
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *arguments: Any) -> None:
+        """Rules from before there were grids have none."""
+        state_dict.setdefault(f"{prefix}grid", torch.zeros_like(self.get_buffer("grid")))
+        super()._load_from_state_dict(state_dict, prefix, *arguments)
 
 
 def as_read(vectors: Mapping[str, Tensor], relative: Mapping[str, Sequence[float]]) -> Tensor:

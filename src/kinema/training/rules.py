@@ -4,14 +4,21 @@ A line is fitted by least squares, then a small network to what is left. A step 
 for pictures, so it sees each frame hundreds of times more often: where a ball bounces is learned in a minute. A share of the frames
 checks both: numbers that they do not foretell, as those that jump or are noise, are left alone.
 
+Where a frame has numbers besides those of entities, such as a picture that was recorded as numbers, it is tried whether entities
+are foretold better by entities and actions alone.
+
+Numbers that are always on a grid, such as the whole numbers of a game, are rounded to it from frame to frame, so that small errors
+vanish instead of adding up, where this keeps them closer to the true ones in the frames that check.
+
 Axes: N frames, K frames that are read, A numbers of an action, D numbers of a frame, F numbers that are read in all.
 """
 
 from __future__ import annotations
 
+import copy
 import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import cast
 
@@ -21,7 +28,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from kinema.models.dit import DiTConfig
-from kinema.models.rules import Rule, as_read
+from kinema.models.dit_model import MOST_SPREADS
+from kinema.models.rules import LEAST_SPACING, Rule, as_read
 from kinema.training.found_parts import fit_part
 from kinema.training.recordings import Recordings, contexts
 from kinema.training.seeds import seeded
@@ -40,10 +48,19 @@ BATCH, RATE, DECAY = 512, 2e-3, 0.01
 RARE = 0.3
 """From how many usual changes on an error counts by its size and not by its square: a few jumps, as of a score, must not decide."""
 NOISE = 0.1
-"""The most that numbers are disturbed by, in usual changes: a rollout reads its own answers, which are a little off."""
+"""The most that numbers are disturbed by, in usual changes, as a rollout reads its own answers, which are a little off; but not
+those on a grid."""
+GRID_FRAMES, OFF_GRID = 200_000, 0.02
+"""Frames in which a grid is looked for, at most; how far from it, in its spacings, a number may seem to be by rounding."""
+TRIED, ENTITY_WIDTH = 0.2, 192
+"""Share of the time in which entities are foretold by everything, and once more by entities alone, to see which is better; and how
+much of the small network is theirs then."""
 LINE_BETTER, BETTER = 0.95, 0.8
 """The share of the error of no change below which a line, and that of the line's error below which the small network, has learned
 something that holds elsewhere too."""
+
+Readable = list[tuple[list[int], Tensor]]
+"""Columns of numbers, and which of what is read [F] may foretell them; each column once."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,23 +118,103 @@ def frame_ranges(recordings: Recordings, config: DiTConfig) -> Iterator[tuple[in
         yield every[which]
 
 
-def fit_line(rule: Rule, seen: Examples, check: Examples, config: DiTConfig) -> None:
+def readable(config: DiTConfig, entities: Sequence[int], alone: bool) -> Readable:
+    """Columns of numbers, and which of what is read [F] those may be foretold by. alone: whether entities are by entities alone,
+    and by what is not a frame's number, such as actions; all others by everything."""
+    count = len(config.relative[NAME])
+    of_entities = torch.zeros(count, dtype=torch.bool)
+    of_entities[list(entities)] = True
+    by_name = [
+        of_entities.repeat(width // count) if name == NAME else torch.ones(width, dtype=torch.bool)
+        for name, width in config.known.items()
+    ]
+    some, every = torch.cat(by_name), torch.ones(sum(config.known.values()), dtype=torch.bool)
+    if not alone:
+        return [(list(range(count)), every)]
+    return [(of_entities.nonzero()[:, 0].tolist(), some), ((~of_entities).nonzero()[:, 0].tolist(), every)]
+
+
+def fit_line(rule: Rule, seen: Examples, check: Examples, config: DiTConfig, by: Readable) -> None:
     """By least squares. The examples that check say of each number which of RIDGES fits it best; nothing changes where none of them
     is better than that."""
     (x, y), (x_check, y_check) = (one.read(config) for one in (seen, check))
-    varies = F.pad((x != 0).any(0), (0, 1), value=True)
-    x, x_check = (F.pad(one, (0, 1), value=1.0)[:, varies].double() for one in (x, x_check))
-    y, y_check = y.double(), y_check.double()
-    xx, xy = x.T @ x, x.T @ y
-    best, error = torch.zeros_like(xy), LINE_BETTER * y_check.square().sum(0)
-    for ridge in RIDGES:
-        line = torch.linalg.solve(xx + ridge * torch.diag(xx.diag()), xy)
-        missed = (x_check @ line - y_check).square().sum(0)
-        best, error = torch.where(missed < error, line, best), torch.minimum(missed, error)
-    fit = torch.zeros(len(varies), best.shape[1])
-    fit[varies] = best.float()
-    rule.line.weight.copy_(fit[:-1].T)
-    rule.line.bias.copy_(fit[-1])
+    varies = (x != 0).any(0)
+    x, x_check = (F.pad(one, (0, 1), value=1.0).double() for one in (x, x_check))
+    xx, xy = x.T @ x, x.T @ y.double()
+    for columns, reads in by:
+        used, truth = F.pad(varies & reads, (0, 1), value=True), y_check[:, columns].double()
+        mine, target = xx[used][:, used], xy[used][:, columns]
+        best, error = torch.zeros_like(target), LINE_BETTER * truth.square().sum(0)
+        for ridge in RIDGES:
+            line = torch.linalg.solve(mine + ridge * torch.diag(mine.diag()), target)
+            missed = (x_check[:, used] @ line - truth).square().sum(0)
+            best, error = torch.where(missed < error, line, best), torch.minimum(missed, error)
+        fit = torch.zeros(len(used), len(columns))
+        fit[used] = best.float()
+        rule.line.weight[columns], rule.line.bias[columns] = fit[:-1].T, fit[-1]
+
+
+def spacing_of(values: Tensor) -> float:
+    """The spacing of a grid of at least two places that all values [N] of a number lie on, LEAST_SPACING or wider; 0: of none."""
+    places = np.unique(values[values.abs() < MOST_SPREADS].double().numpy())
+    spacing = float(np.diff(places).min()) if len(places) > 1 else 0.0
+    if spacing < LEAST_SPACING:
+        return 0.0
+    counted = (places - places[0]) / spacing
+    if np.abs(counted - counted.round()).max() > OFF_GRID:
+        return 0.0
+    return float((places[-1] - places[0]) / counted[-1].round())
+
+
+def find_grids(recordings: Recordings) -> Tensor:
+    """[2, D] as `Rule.grid` has them, of numbers that change within an episode and lie on the same grid in both halves of what
+    training sees: every other episode, or the halves of a single one."""
+    seen = [one[NAME] for one in recordings.episodes[: len(recordings.episodes) - recordings.num_held_back]]
+    lengths = np.cumsum([len(one) for one in seen])
+    parts = [one.float() for one in seen[: int(np.searchsorted(lengths, GRID_FRAMES)) + 1]]
+    parts = list(parts[0].chunk(2)) if len(parts) == 1 else parts
+    every, found = torch.cat(parts), torch.zeros(2, recordings.sensors)
+    halves = [torch.cat(parts[at::2]) for at in range(min(2, len(parts)))]
+    for column in range(recordings.sensors):
+        spacing, of_halves = spacing_of(every[:, column]), [spacing_of(half[:, column]) for half in halves]
+        changes = any(bool((part[1:, column] != part[:-1, column]).any()) for part in parts)
+        if spacing and changes and all(abs(one - spacing) < OFF_GRID * spacing for one in of_halves):
+            inside = every[every[:, column].abs() < MOST_SPREADS, column]
+            found[:, column] = torch.tensor([float(inside.min()), spacing])
+    return found
+
+
+@torch.no_grad()
+def roll_numbers(rule: Rule, config: DiTConfig, numbers: Tensor, actions: Tensor, bounds: tuple[Tensor, Tensor]) -> Tensor:
+    """Numbers [N, T, D] after the first ones [N, K, D], each by a rule from those before it as it made them, with the actions
+    [N, K + T - 1, A] of all frames but the last. bounds: the least and the most that they can be [D]."""
+    context, unit = config.context, torch.tensor(config.relative[NAME])
+    made = numbers
+    for t in range(actions.shape[1] - context + 1):
+        known = {name: numbers.new_zeros(len(numbers), width) for name, width in config.known.items()}
+        known |= {"action": actions[:, t : t + context].flatten(1), NAME: made[:, -context:].flatten(1)}
+        after = rule.on_grid(made[:, -1] + unit * rule(as_read(known, config.relative)))
+        made = torch.cat([made, torch.minimum(torch.maximum(after, bounds[0]), bounds[1])[:, None]], 1)
+    return made[:, context:]
+
+
+def choose_grids(rule: Rule, recordings: Recordings, config: DiTConfig, grids: Tensor) -> None:
+    """The rule gets the grids of those numbers that stay closer to the true ones with them, where stretches that check are rolled
+    out."""
+    checks = [one for which, one in enumerate(frame_ranges(recordings, config)) if which % CHECKED == 1]
+    longest = max(end - begin for _, begin, end in checks)
+    places = [(one, begin - config.context, end) for one, begin, end in checks if end - begin == longest]
+    numbers, actions = (
+        torch.stack([recordings.episodes[one][name][begin:end] for one, begin, end in places]).float()
+        for name in (NAME, "action")
+    )
+    bounds = recordings.scaled(recordings.least), recordings.scaled(recordings.most)
+    off = list[Tensor]()
+    for tried in (torch.zeros_like(grids), grids):
+        rule.get_buffer("grid").copy_(tried)
+        made = roll_numbers(rule, config, numbers[:, : config.context], actions[:, :-1], bounds)
+        off.append((made - numbers[:, config.context :]).abs().mean((0, 1)))
+    rule.get_buffer("grid").copy_(torch.where(off[1] < off[0], grids, 0.0))
 
 
 def missed_by(error: Tensor) -> Tensor:
@@ -125,29 +222,48 @@ def missed_by(error: Tensor) -> Tensor:
     return F.huber_loss(error, torch.zeros_like(error), reduction="none", delta=RARE).mean(0)
 
 
+def _masks(rule: Rule, by: Readable) -> list[Tensor]:
+    """1 for the weights of the small network's layers that may not be 0. Where entities are by themselves, so are the first
+    ENTITY_WIDTH of each layer."""
+    layers = [layer for layer in rule.bend if isinstance(layer, nn.Linear)]
+    masks = [torch.ones_like(layer.weight) for layer in layers]
+    if len(by) > 1:
+        (columns, reads), _ = by
+        masks[0][:ENTITY_WIDTH] *= reads
+        for mask in masks[1:-1]:
+            mask[:ENTITY_WIDTH, ENTITY_WIDTH:] = 0.0
+        masks[-1][columns, ENTITY_WIDTH:] = 0.0
+    return masks
+
+
 def fit_bend(
     rule: Rule,
     seen: Examples,
     check: Examples,
     config: DiTConfig,
+    by: Readable,
     *,
+    noise: Tensor,
     seconds: float,
     steps: int | None,
     seed: int,
     show: Callable[[str], None] | None = None,
 ) -> int:
     """To what the line leaves, for so long or so many steps, whichever ends first; kept as it was when the examples that check were
-    foretold best, and only for numbers that are foretold much better with it. Returns the steps."""
-    generator, unit = torch.Generator().manual_seed(seed), torch.tensor(config.relative[NAME])
-    first, last = (cast(nn.Linear, rule.bend[at]) for at in (0, -1))
-    first.weight[:, ~(seen.read(config)[0] != 0).any(0)] = 0.0  # what is not recorded says nothing
+    foretold best, and only for numbers that are foretold much better with it. noise: the most that numbers are disturbed by [D].
+    Returns the steps."""
+    generator, layers = torch.Generator().manual_seed(seed), [one for one in rule.bend if isinstance(one, nn.Linear)]
+    masks = _masks(rule, by)
+    masks[0] = masks[0] * (seen.read(config)[0] != 0).any(0)  # what is not recorded says nothing
+    for layer, mask in zip(layers, masks, strict=True):
+        layer.weight *= mask
     x_check, y_check = check.read(config)
     with torch.no_grad():
         of_line, still = missed_by(rule.line(x_check) - y_check), float(missed_by(y_check).mean())
 
     def loss() -> Tensor:
         batch = seen.at(torch.randint(len(seen), (BATCH,), generator=generator))
-        size = NOISE * unit * torch.rand(BATCH, 1, 1, generator=generator)
+        size = noise * torch.rand(BATCH, 1, 1, generator=generator)
         read, moved = batch.read(config, size * torch.randn(batch.numbers.shape, generator=generator))
         return missed_by(rule(read) - moved).mean()
 
@@ -159,13 +275,20 @@ def fit_bend(
         if show is not None:
             show(f"numbers: step {step}  error {error / max(still, 1e-12):.2f} of leaving them as they were")
 
+    rule.bend.requires_grad_(True)
+    hooks = [
+        layer.weight.register_hook(lambda gradient, mask=mask: gradient * mask)  # type: ignore[no-untyped-call]
+        for layer, mask in zip(layers, masks, strict=True)
+    ]
     step, _ = fit_part(
         rule.bend, loss, lambda: left().mean(), before=float(of_line.mean()), rate=RATE, decay=DECAY, seconds=seconds,
         steps=steps, show=say,
     )  # fmt: skip
+    for hook in hooks:
+        hook.remove()
     with torch.no_grad():
         useless = left() == of_line
-    last.weight[useless], last.bias[useless] = 0.0, 0.0
+    layers[-1].weight[useless], layers[-1].bias[useless] = 0.0, 0.0
     return step
 
 
@@ -180,22 +303,41 @@ def find_rule(
 ) -> dict[str, Tensor]:
     """The weights of a rule of how a recording's numbers change. seconds, steps: that it may take; the line is fitted in any case.
     show: gets a line now and then."""
-    began = time.monotonic()
+    began, entities = time.monotonic(), recordings.entity_columns
     with seeded(seed):
         rule = Rule(sum(config.known.values()), recordings.sensors)
     seen, check = examples(recordings, config)
     if not len(seen) or not len(check):
         log.info("numbers: no rule of how they change, as episodes are too short")
         return rule.state_dict()
-    fit_line(rule, seen, check, config)
-    remaining, did = seconds - (time.monotonic() - began), 0
-    if remaining > 0 and steps != 0:
-        did = fit_bend(rule, seen, check, config, seconds=remaining, steps=steps, seed=seed, show=show)
+    grids = find_grids(recordings)
+    noise = torch.where(grids[1] > 0, 0.0, NOISE * torch.tensor(config.relative[NAME]))
     read, moved = check.read(config)
+
+    def fitted(alone: bool, begin: float, end: float) -> tuple[Rule, int]:
+        """In this part of the time or of the steps, each from 0 to 1."""
+        one, by, did = copy.deepcopy(rule), readable(config, entities, alone), 0
+        fit_line(one, seen, check, config, by)
+        remaining = end * seconds - (time.monotonic() - began)
+        most = None if steps is None else round((end - begin) * steps)
+        if remaining > 0 and most != 0:
+            did = fit_bend(one, seen, check, config, by, noise=noise, seconds=remaining, steps=most, seed=seed, show=show)
+        return one, did
+
+    alone, begin = False, 0.0
+    if 0 < len(entities) < recordings.sensors:
+        tried, begin = [fitted(yes, yes * TRIED, (1 + yes) * TRIED)[0] for yes in (False, True)], 2 * TRIED
+        errors = [float(missed_by(one(read) - moved)[entities].mean()) for one in tried]
+        alone = errors[1] < errors[0]
+    rule, did = fitted(alone, begin, 1.0)
     foretold = torch.cat([rule.line.weight, cast(nn.Linear, rule.bend[-1]).weight], -1).any(-1)
     rule.get_buffer("left").copy_(torch.where(foretold, (rule(read) - moved).abs().mean(0).clamp_max(1.0), 1.0))
+    choose_grids(rule, recordings, config, grids)
     error = missed_by(rule(read) - moved).mean() / missed_by(moved).mean().clamp_min(1e-12)
     log.info(
-        "numbers: after %d steps a rule errs by %.2f of leaving them as they were, in frames kept to check it", did, error
+        "numbers: after %d steps a rule errs by %.2f of leaving them as they were, in frames kept to check it%s",
+        did,
+        error,
+        "; entities by entities alone" if alone else "",
     )
     return rule.state_dict()

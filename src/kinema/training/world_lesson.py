@@ -38,7 +38,7 @@ CHANGED = 4.0
 HELD_OUT_WORLD_LEVELS = (0.5, 1.0)
 """At which held-out errors are measured; a rollout asks at the last one, 1."""
 HELD_OUT_BATCHES, HELD_OUT_ROWS = 2, 12
-FOUND_SECONDS, FOUND_STEPS = 180.0, 100
+FOUND_SECONDS, FOUND_STEPS = 360.0, 100
 """The longest that a rule or a prior is looked for; and how many of its steps are as long as one of the network, about."""
 
 
@@ -78,7 +78,7 @@ class WorldRecipe(DiTRecipe):
     relative: bool = True
     """Whether numbers are predicted as changes from the last ones (`DiTConfig.relative`), and their errors count in what they
     usually change by."""
-    rule_share: float = 0.05
+    rule_share: float = 0.1
     """Share of the time in which is found how numbers change, FOUND_SECONDS at most (`kinema.training.rules`); 0: a line alone."""
     prior_share: float = 0.05
     """The same for what pictures look like by numbers of entities (`kinema.training.priors`); 0: no priors."""
