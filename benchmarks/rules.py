@@ -66,7 +66,7 @@ def rows_of(folder: Path, minutes: float, seed: int) -> list[list[str]]:
     config = config_for(data, recordings, recipe, "rules").network
     seconds, _ = recipe.found_length(recipe.rule_share, minutes, None)
     weights = find_rule(recordings, config, seconds=seconds, steps=None, seed=seed, show=say)
-    rules = [Rule(sum(config.known.values()), recordings.sensors) for _ in range(2)]
+    rules = [Rule(config.known, "sensors", recordings.sensors) for _ in range(2)]
     for rule, bent in zip(rules, (True, False), strict=True):
         rule.load_state_dict({name: x if bent or not name.startswith("bend.6.") else 0 * x for name, x in weights.items()})
     numbers, actions = stretches(recordings, config.context)

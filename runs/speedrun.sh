@@ -34,9 +34,9 @@ PATH=$PWD/.venv/bin:$PATH
 # From here on the clock runs.
 SECONDS=0
 
-# 1. Record. A room with a key, a locked door and a goal: 120 episodes of a player who does anything at all.
+# 1. Record. A room with a key, a locked door and a goal: 300 episodes of a player who does anything at all.
 #    Each frame is a picture of 64x64, the action, the reward, whether the episode ended, and where the things are.
-kinema record MiniGrid-DoorKey-6x6-v0 -o "$OUT/data" --episodes 120 --most 120 --seed $((1000 * SEED))
+kinema record MiniGrid-DoorKey-6x6-v0 -o "$OUT/data" --episodes 300 --most 120 --seed $((1000 * SEED))
 
 # 2. Train. The autoencoder that is shipped is tuned on these pictures, then the network learns what follows from what:
 #    the next picture from the four before and from the action, further back by attention, on its own past from a third on.

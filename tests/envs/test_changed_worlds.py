@@ -257,7 +257,7 @@ def test_a_rule_is_found_of_numbers_that_have_one_and_chance_is_left_alone(recor
     made_up(recordings, lambda x, action: 0.2 * (action[:, 0] * (x[:, 1] > 0)))  # no line says so
     bent = find_rule(recordings, config, seconds=math.inf, steps=400, seed=0)
     assert bent["bend.6.weight"][0].any() and not bent["bend.6.weight"][1:].any()
-    network = Rule(sum(config.known.values()), 6)
+    network = Rule(config.known, "sensors", 6)
     missed = list[float]()
     for weights in (bent, bent | {"bend.6.weight": torch.zeros_like(bent["bend.6.weight"])}):
         network.load_state_dict(weights)
@@ -265,7 +265,9 @@ def test_a_rule_is_found_of_numbers_that_have_one_and_chance_is_left_alone(recor
         missed.append(float(missed_by(network(read) - moved)[0]))
     assert missed[0] < 0.6 * missed[1]
     recorded_columns = sum(config.known[name] for name in ("action", "sensors"))
-    assert bent["bend.0.weight"][:, :recorded_columns].any() and not bent["bend.0.weight"][:, recorded_columns:].any()
+    reads = sum(config.known.values())
+    assert bent["bend.0.weight"][:, :recorded_columns].any() and bent["bend.0.weight"][:, reads:].any(), "waves at the end"
+    assert not bent["bend.0.weight"][:, recorded_columns:reads].any()
     again = find_rule(recordings, config, seconds=math.inf, steps=400, seed=0)
     assert all(torch.equal(x, again[name]) for name, x in bent.items())
 
@@ -287,7 +289,7 @@ def test_a_run_keeps_what_it_found_and_takes_it_when_it_goes_on(
     network, weights = read_config(world).network, read_weights(world)
     shares = {"rules": RECIPE.rule_share, "prior": RECIPE.prior_share}
     sought = {"seconds": "inf", "seed": str(RECIPE.seed)}
-    parts = {"rules": Rule(sum(network.known.values()), 6), "prior": PicturePrior(network)}
+    parts = {"rules": Rule(network.known, "sensors", 6), "prior": PicturePrior(network)}
     for (name, part), begin in zip(parts.items(), ("rules.sensors.", "prior."), strict=True):
         path, expected = world.parent / f"{name}.safetensors", part.state_dict()
         with safe_open(path, "pt") as file:

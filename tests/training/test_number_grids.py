@@ -66,7 +66,7 @@ def test_grids_are_of_numbers_that_move_on_the_same_one_everywhere() -> None:
 
 
 def test_rounding_to_a_grid() -> None:
-    rule = Rule(3, 2)
+    rule = Rule({"sensors": 4}, "sensors", 2)
     numbers = torch.tensor([[0.26, 0.26], [-0.11, -0.11]])
     assert torch.equal(rule.on_grid(numbers), numbers), "none to begin with"
     rule.get_buffer("grid").copy_(torch.tensor([[0.03, 9.0], [0.1, 0.0]]))
@@ -75,11 +75,22 @@ def test_rounding_to_a_grid() -> None:
     torch.testing.assert_close(rule.on_grid(rounded), rounded)
 
 
-def test_a_rule_from_before_there_were_grids_has_none() -> None:
-    before = {name: x + 1 for name, x in Rule(3, 2).state_dict().items() if name != "grid"}
-    rule = Rule(3, 2)
+def test_a_rule_from_before_there_were_grids_and_waves_has_none() -> None:
+    known = {"action": 2, "sensors": 4}
+    before = {name: x + 1 for name, x in Rule(known, "sensors", 2).state_dict().items() if name != "grid"}
+    before["bend.0.weight"] = before["bend.0.weight"][:, :6]
+    rule = Rule(known, "sensors", 2)
     rule.load_state_dict(before)
     assert not rule.get_buffer("grid").any() and rule.line.bias[0] == 1
+    assert torch.equal(rule.bend[0].weight[:, :6], before["bend.0.weight"]) and not rule.bend[0].weight[:, 6:].any()
+
+
+def test_a_rule_reads_sines_and_cosines_of_the_last_numbers() -> None:
+    rule = Rule({"action": 2, "sensors": 4, "wanted": 3}, "sensors", 2)
+    read = torch.arange(9.0)[None]
+    waves = rule.with_waves(read)[0, 9:]
+    torch.testing.assert_close(waves[:4], torch.cat([torch.tensor([2.0, 3.0]).sin(), torch.tensor([2.0, 3.0]).cos()]))
+    assert len(waves) == rule.bend[0].in_features - 9 == 12
 
 
 def test_a_grid_is_kept_where_it_helps_and_not_where_it_stops_what_is_slow() -> None:
@@ -87,7 +98,7 @@ def test_a_grid_is_kept_where_it_helps_and_not_where_it_stops_what_is_slow() -> 
     which the rule knows the mean."""
     at, frames = torch.arange(1600) % 200, config(2)
     steady, slow = 0.02 * at, 0.02 * at.div(8, rounding_mode="floor")
-    recording, rule = recorded(steady, slow), Rule(sum(frames.known.values()), 2)
+    recording, rule = recorded(steady, slow), Rule(frames.known, "sensors", 2)
     grids = find_grids(recording)
     assert (grids[1] - 0.02).abs().max() < 1e-4
     rule.line.bias.copy_(torch.tensor([0.102, 0.0125]))  # in usual changes of 0.2
@@ -116,9 +127,10 @@ def test_entities_are_foretold_by_themselves_where_that_is_better() -> None:
     recording.entity_columns = [0]
     alone, count = find_rule(recording, frames, seconds=math.inf, steps=500, seed=0), CONTEXT * 2
     of_others = torch.arange(CONTEXT * 41) % 41 != 0
-    for name in ("line.weight", "bend.0.weight"):
-        row = alone[name][0] if name == "line.weight" else alone[name][:ENTITY_WIDTH]
-        assert row[..., :count].any() and not row[..., count:][..., of_others].any()
+    waves = torch.arange(6 * 41) % 41 != 0
+    mine = alone["bend.0.weight"][:ENTITY_WIDTH]
+    assert mine[:, :count].any() and not mine[:, count:][:, torch.cat([of_others, waves])].any()
+    assert not alone["line.weight"][0, count:][of_others].any()
     assert (
         not alone["bend.2.weight"][:ENTITY_WIDTH, ENTITY_WIDTH:].any() and not alone["bend.6.weight"][0, ENTITY_WIDTH:].any()
     )

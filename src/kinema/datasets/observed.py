@@ -64,6 +64,12 @@ def _leaves(space: gym.Space[Any], at: At = ()) -> dict[At, gym.Space[Any]]:
     return {where: leaf for name, part in parts for where, leaf in _leaves(part, (*at, name)).items()}
 
 
+def _drawn(part: gym.Space[Any]) -> bool:
+    """Whether a part is a picture by its form, however small: whole numbers from 0 to 255 with three axes, as MiniGrid's view of
+    symbols. What it shows is in the picture that is recorded, and its numbers would drown the others."""
+    return isinstance(part, gym.spaces.Box) and part.dtype == np.uint8 and len(part.shape) == 3
+
+
 def _name(where: At) -> str:
     return "/".join(map(str, where)) or OBSERVATION
 
@@ -129,7 +135,7 @@ class Eyes:
         words = texts[0] if texts else None
         numeric = (gym.spaces.Box, gym.spaces.Discrete, gym.spaces.MultiDiscrete, gym.spaces.MultiBinary)
         unread = [at for at, part in parts.items() if at != where and picture_range(part) is None]
-        numbers = tuple(at for at in unread if at != words and isinstance(parts[at], numeric))
+        numbers = tuple(at for at in unread if at != words and isinstance(parts[at], numeric) and not _drawn(parts[at]))
         count = sum(int(np.prod(parts[at].shape or (1,))) for at in numbers)
         if count > MOST_SENSORS:
             log.info("%s tells %d numbers, more than %d: they are not recorded", id_of(env), count, MOST_SENSORS)

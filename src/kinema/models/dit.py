@@ -357,7 +357,9 @@ class DiT(nn.Module):
         self.video_out = nn.Conv2d(width, (config.channels + len(config.prior)) * p * p, 3, padding=1)
         self.slot_out = nn.Linear(width, config.slot_dim) if config.slots else None
         self.heads = nn.ModuleDict({name: nn.Linear(width, numbers) for name, numbers in config.predicted.items()})
-        self.rules = nn.ModuleDict({name: Rule(known, len(changes)) for name, changes in config.relative.items()})
+        self.rules = nn.ModuleDict(
+            {name: Rule(config.known, name, len(changes)) for name, changes in config.relative.items()}
+        )
         self.step_in = nn.Linear(LEVEL_FEATURES, width, bias=False) if config.step_sizes else None
         for weight in nn.ModuleList([self.modulation, self.step_in or nn.Identity()]).parameters():
             nn.init.zeros_(weight)

@@ -12,15 +12,19 @@ from contextlib import nullcontext
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 RULE_WIDTH = 256
+RULE_WAVES = (1.0, 2.0, 4.0)
+"""Frequencies of its sines and cosines, of numbers in spreads."""
 LEAST_SPACING = 1e-3
 """Of a grid, in spreads: a finer one is none."""
 
 
 class Rule(nn.Module):
-    """Changes of numbers in usual changes, of what is read [..., F]: a line, and what a small network adds to it. Nothing changes
+    """Changes of numbers in usual changes, of what is read [..., F]: a line, and what a small network adds to it, which reads sines
+    and cosines of the last numbers besides, as what happens at one place often differs from what happens beside it. Nothing changes
     until it is fitted. It is never trained with the network that it is a part of.
 
     `left` [D] is what it leaves: its mean error in usual changes, 1 at most, and 1 of numbers that it does not foretell. What the
@@ -29,10 +33,14 @@ class Rule(nn.Module):
     `grid` [2, D]: of numbers that were never seen elsewhere than on a grid, such as whole ones, a place on it and its spacing, by
     which a rollout rounds its predictions; a spacing of 0 where a number may be anything."""
 
-    def __init__(self, reads: int, changes: int) -> None:
+    def __init__(self, known: Mapping[str, int], name: str, changes: int) -> None:
+        """known: numbers that are read of each name, in this order (`as_read`). name: of those that change, so many a frame."""
         super().__init__()
+        reads, names = sum(known.values()), list(known)
+        self.last = slice(before := sum(known[one] for one in names[: names.index(name)]), before + changes)
+        """Where the last of these numbers are in what is read."""
         self.line = nn.Linear(reads, changes)
-        sizes = (reads, RULE_WIDTH, RULE_WIDTH, RULE_WIDTH)
+        sizes = (reads + 2 * len(RULE_WAVES) * changes, RULE_WIDTH, RULE_WIDTH, RULE_WIDTH)
         inner = [part for pair in itertools.pairwise(sizes) for part in (nn.Linear(*pair), nn.SiLU())]
         self.bend = nn.Sequential(*inner, nn.Linear(RULE_WIDTH, changes))
         for layer in (self.line, self.bend[-1]):
@@ -46,7 +54,12 @@ class Rule(nn.Module):
         """[..., D], in float32 whatever the autocast."""
         kind = read.device.type
         with torch.autocast(kind, enabled=False) if torch.amp.is_autocast_available(kind) else nullcontext():
-            return self.line(read.float()) + self.bend(read.float())  # type: ignore[no-any-return]
+            return self.line(read.float()) + self.bend(self.with_waves(read.float()))  # type: ignore[no-any-return]
+
+    def with_waves(self, read: Tensor) -> Tensor:
+        """What is read with sines and cosines of the last numbers."""
+        last = read[..., self.last]
+        return torch.cat([read, *(wave(times * last) for times in RULE_WAVES for wave in (torch.sin, torch.cos))], -1)
 
     def on_grid(self, numbers: Tensor) -> Tensor:
         """Numbers [..., D], each as the nearest one on its grid."""
@@ -55,8 +68,11 @@ class Rule(nn.Module):
         return torch.where(spacing > 0, rounded, numbers)
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *arguments: Any) -> None:
-        """Rules from before there were grids have none."""
+        """Rules from before there were grids and waves have none."""
         state_dict.setdefault(f"{prefix}grid", torch.zeros_like(self.get_buffer("grid")))
+        name, waves = f"{prefix}bend.0.weight", 2 * len(RULE_WAVES) * self.line.out_features
+        if name in state_dict and state_dict[name].shape[-1] == self.line.in_features:
+            state_dict[name] = F.pad(state_dict[name], (0, waves))
         super()._load_from_state_dict(state_dict, prefix, *arguments)
 
 

@@ -266,7 +266,7 @@ def found_parts(
     rule = prior = None
     if network.relative:
         with torch.device("meta"):  # names and shapes
-            expected = Rule(sum(network.known.values()), len(network.relative["sensors"])).state_dict()
+            expected = Rule(network.known, "sensors", len(network.relative["sensors"])).state_dict()
         rule = _found(run, "rules", expected, partial(find_rule, recordings, network), run.recipe.rule_share, {})
     if network.prior:
         with torch.device("meta"):
