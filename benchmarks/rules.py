@@ -2,8 +2,8 @@
 
 Of each recording with entities a rule is found as `kinema train world` finds it (`kinema.training.rules`), and numbers of held-back
 episodes are stepped with it and their true actions: how far entities are from their places after some frames, with the rule, with
-its line alone, and left where they were last known, in the entities' own units. And the error of all numbers after one frame, as a
-share of that of leaving them as they were, as `kinema.training.rules.missed_by` counts it.
+it but without rounding to a grid, with its line alone, and left where they were last known, in the entities' own units. And the
+error of all numbers after one frame, as a share of that of leaving them as they were, as `kinema.training.rules.missed_by` counts it.
 
 Nothing is painted: a world that predicts its numbers first is as good as these at first, and learns more by its pictures.
 --write puts the rows into docs/measurements/rules.md, where rows of other recordings stay.
@@ -35,11 +35,13 @@ from kinema.training.world_lesson import WorldRecipe
 from kinema.training.world_report import PLACES, SHOWN
 from kinema.training.world_stages import config_for, word_of
 
+LEFT_OUT = ((), ("grid",), ("grid", "bend.6."))
+"""How names of a rule's weights begin that are left out: none, its grid, and all but its line."""
 EVERY = 8
 """Frames from the beginning of one stretch to that of the next."""
 COLUMNS = (
     "recording", "date", "frames", "minutes for the rule", "errs after a frame by, of leaving all: rule, line", "entity",
-    "off after 1, 4, 12, 64 frames: rule", "line", "left where it was", "stretches",
+    "off after 1, 4, 12, 64 frames: rule", "without rounding to a grid", "line", "left where it was", "stretches",
 )  # fmt: skip
 PAGE = ROOT / "docs" / "measurements" / "rules.md"
 
@@ -66,16 +68,16 @@ def rows_of(folder: Path, minutes: float, seed: int) -> list[list[str]]:
     config = config_for(data, recordings, recipe, "rules").network
     seconds, _ = recipe.found_length(recipe.rule_share, minutes, None)
     weights = find_rule(recordings, config, seconds=seconds, steps=None, seed=seed, show=say)
-    rules = [Rule(config.known, "sensors", recordings.sensors) for _ in range(2)]
-    for rule, bent in zip(rules, (True, False), strict=True):
-        rule.load_state_dict({name: x if bent or not name.startswith("bend.6.") else 0 * x for name, x in weights.items()})
+    rules = [Rule(config.known, "sensors", recordings.sensors) for _ in LEFT_OUT]
+    for rule, left_out in zip(rules, LEFT_OUT, strict=True):
+        rule.load_state_dict({name: 0 * x if name.startswith(left_out) else x for name, x in weights.items()})
     numbers, actions = stretches(recordings, config.context)
     seen, true = numbers[:, : config.context], numbers[:, config.context :]
     bounds = recordings.scaled(recordings.least), recordings.scaled(recordings.most)
     made = [roll_numbers(rule, config, seen, actions[:, :-1], bounds) for rule in rules]
     made.append(numbers[:, config.context - 1 : config.context].expand_as(true))
     first = [(one[:, 0] - true[:, 0]) / torch.tensor(config.relative["sensors"]) for one in made]
-    left = [float(missed_by(one).mean() / missed_by(first[-1]).mean()) for one in first[:-1]]
+    left = [float(missed_by(first[at]).mean() / missed_by(first[-1]).mean()) for at in (0, 2)]
     rows, names, spread = list[list[str]](), recordings.sensor_names, torch.from_numpy(recordings.std)
     for entity in dict.fromkeys(name.rpartition(".")[0] for name in names if name.endswith((".x", ".y"))):
         columns = [i for i, name in enumerate(names) if name in (f"{entity}.x", f"{entity}.y")]
