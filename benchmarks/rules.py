@@ -3,7 +3,8 @@
 Of each recording with entities a rule is found as `kinema train world` finds it (`kinema.training.rules`), and numbers of held-back
 episodes are stepped with it and their true actions: how far entities are from their places after some frames, with the rule, with
 it but without rounding to a grid, with its line alone, and left where they were last known, in the entities' own units. And the
-error of all numbers after one frame, as a share of that of leaving them as they were, as `kinema.training.rules.missed_by` counts it.
+error of all numbers after one frame, as a share of that of leaving them as they were, as `kinema.training.rules.missed_by` counts
+it.
 
 Nothing is painted: a world that predicts its numbers first is as good as these at first, and learns more by its pictures.
 --write puts the rows into docs/measurements/rules.md, where rows of other recordings stay.
