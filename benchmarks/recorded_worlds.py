@@ -49,10 +49,10 @@ from kinema.training.world_lesson import WorldRecipe
 from kinema.training.world_report import AHEAD, SHOWN, changed_error, evaluate, roll_held_back
 
 ENVS = {
-    "ALE/Pong-v5": (14, 900),
-    "ALE/Breakout-v5": (60, 900),
+    "ALE/Pong-v5": (70, 900),
+    "ALE/Breakout-v5": (300, 900),
     "ALE/Freeway-v5": (14, 900),
-    "MiniGrid-DoorKey-6x6-v0": (120, 120),
+    "MiniGrid-DoorKey-6x6-v0": (300, 120),
     "MiniGrid-Empty-6x6-v0": (150, 100),
     "MiniGrid-Empty-Random-6x6-v0": (150, 60),
     "CrafterReward-v1": (60, 300),
