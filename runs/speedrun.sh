@@ -8,17 +8,17 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
-USAGE='usage: [MINUTES=25] [BOARD=--board] [NOTE="what is new"] runs/speedrun.sh [SEED]
+USAGE='usage: [MINUTES=24] [BOARD=--board] [NOTE="what is new"] runs/speedrun.sh [SEED]
 
 SEED     a whole number from 0 to 9999 (default: 0); episodes are recorded from the seed 1000 * SEED on
-MINUTES  of training, above 0 and below 30 (default: 25); with the recording, and what the world is measured by
+MINUTES  of training, above 0 and below 30 (default: 24); with the recording, and what the world is measured by
          at its end, less than 30
 BOARD    --board writes the score into docs/speedrun.md
 NOTE     what is new, for the board'
 refuse() { printf '%s\n\n%s\n' "$1" "$USAGE" >&2; exit 2; }
 
 case ${1:-} in -h | --help) echo "$USAGE"; exit 0 ;; esac
-SEED=${1:-0} MINUTES=${MINUTES:-25}
+SEED=${1:-0} MINUTES=${MINUTES:-24}
 (($# <= 1)) || refuse "$# arguments: expected SEED alone"
 [[ $SEED =~ ^(0|[1-9][0-9]{0,3})$ ]] || refuse "SEED '$SEED': expected a whole number from 0 to 9999"
 [[ $MINUTES =~ ^[0-9]{1,2}(\.[0-9]+)?$ && $MINUTES =~ [1-9] ]] && ((10#${MINUTES%.*} < 30)) ||
