@@ -16,6 +16,7 @@ from kinema.cli.main import main
 from kinema.datasets.folder_lock import locked
 from kinema.datasets.lerobot import Dataset
 from kinema.datasets.observed import Eyes
+from kinema.datasets.pictures import is_small_picture
 from kinema.datasets.recorder import make_env, random_policy, record, record_episodes
 from kinema.envs.spaces import decode_action, spec_of
 from kinema.errors import InputError, MediaError, OutputError
@@ -57,6 +58,19 @@ def test_recording_again_adds_and_other_settings_are_refused(tmp_path: Path) -> 
     (tmp_path / "other" / "note.txt").write_text("mine")
     with pytest.raises(OutputError, match="not empty"):
         record("CartPole-v1", tmp_path / "other", episodes_wanted=1)
+
+
+def test_a_board_is_no_small_picture() -> None:
+    for space, small in (
+        (gym.spaces.Box(0, 255, (7, 7, 3), np.uint8), True),
+        (gym.spaces.Box(0, 255, (7, 7, 1), np.uint8), True),
+        (gym.spaces.Box(0, 1, (8, 8, 3), np.uint8), False),
+        (gym.spaces.Box(0, 255, (8, 8, 12), np.uint8), False),
+        (gym.spaces.Box(0, 255, (7, 3), np.uint8), False),
+        (gym.spaces.Box(0, 255, (7, 7, 3), np.float32), False),
+        (gym.spaces.Discrete(4), False),
+    ):
+        assert is_small_picture(space) is small, space
 
 
 def test_a_mission_is_the_task_and_a_small_picture_is_no_number(tmp_path: Path) -> None:

@@ -322,7 +322,7 @@ def test_a_run_that_goes_on_keeps_what_was_found_out_from_the_recording(recorded
 
 def test_how_long_rules_and_priors_are_looked_for() -> None:
     recipe = WorldRecipe()
-    assert recipe.found_length(0.05, 10, None) == (30.0, None) and recipe.found_length(0.05, 600, None) == (360.0, None)
+    assert recipe.found_length(0.05, 10, None) == (30.0, None) and recipe.found_length(0.05, 600, None) == (180.0, None)
     assert recipe.found_length(0.05, None, 40) == (math.inf, 200) and recipe.found_length(0, 10, 40) == (0, 0)
     assert not any(WorldRecipe.before[name] for name in ("rule_share", "prior_share"))
     with pytest.raises(InputError, match=r"autoencoder_share, rule_share and prior_share .*: expected less than 1 in all"):

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from kinema.models.dit import DiTConfig
 from kinema.models.rules import Rule
+from kinema.training import rules
 from kinema.training.rules import ENTITY_WIDTH, choose_grids, find_grids, find_rule, roll_numbers, spacing_of
 
 CONTEXT = 4
@@ -58,7 +59,8 @@ def test_the_spacing_of_a_grid() -> None:
 
 
 def test_grids_are_of_numbers_that_move_on_the_same_one_everywhere() -> None:
-    moving, halves = walk(), walk() + torch.arange(1600).div(200, rounding_mode="floor") % 2 * 0.033
+    moving, halves = walk(), walk()
+    halves[300] += 0.05  # between two places, in one half of the episodes alone
     still = torch.arange(1600).div(200, rounding_mode="floor") % 2
     found = find_grids(recorded(moving, halves, still, moving.cos()))
     assert found[:, 0].tolist() == pytest.approx([0.03, 0.1], abs=1e-5) and not found[:, 1:].any()
@@ -66,13 +68,28 @@ def test_grids_are_of_numbers_that_move_on_the_same_one_everywhere() -> None:
 
 
 def test_rounding_to_a_grid() -> None:
-    rule = Rule({"sensors": 4}, "sensors", 2)
-    numbers = torch.tensor([[0.26, 0.26], [-0.11, -0.11]])
-    assert torch.equal(rule.on_grid(numbers), numbers), "none to begin with"
+    rule, bounds = Rule({"sensors": 4}, "sensors", 2), (torch.full((2,), -2.0), torch.full((2,), 2.0))
+    numbers = torch.tensor([[0.26, 0.26], [-0.11, -3.0]])
+    torch.testing.assert_close(
+        rule.within(numbers, *bounds), torch.tensor([[0.26, 0.26], [-0.11, -2.0]]), msg="none to begin with"
+    )
     rule.get_buffer("grid").copy_(torch.tensor([[0.03, 9.0], [0.1, 0.0]]))
-    rounded = rule.on_grid(numbers)
-    torch.testing.assert_close(rounded, torch.tensor([[0.23, 0.26], [-0.07, -0.11]]))
-    torch.testing.assert_close(rule.on_grid(rounded), rounded)
+    rounded = rule.within(numbers, *bounds)
+    torch.testing.assert_close(rounded, torch.tensor([[0.23, 0.26], [-0.07, -2.0]]))
+    torch.testing.assert_close(rule.within(rounded, *bounds), rounded)
+
+
+def test_what_is_cut_off_stays_where_it_is_and_a_flag_that_is_hardly_ever_set_has_a_grid() -> None:
+    """Of 0, 1 and 2 the last is more than five spreads from the mean, and read as 5; so is a flag that is set in a frame of 100."""
+    at = torch.arange(1600)
+    whole = torch.where(at % 100 == 7, 5.0, torch.where(at % 9 == 0, 3.591, -0.198))
+    flag = torch.where(at % 100 == 3, 5.0, -0.1)
+    recording = recorded(whole, flag)
+    grids, rule = find_grids(recording), Rule({"sensors": 4}, "sensors", 2)
+    torch.testing.assert_close(grids, torch.tensor([[-0.198, -0.1], [3.789, 5.1]]))
+    rule.get_buffer("grid").copy_(grids)
+    made = rule.within(torch.tensor([[4.9, 4.0], [3.3, 0.4]]), recording.least, recording.most)
+    torch.testing.assert_close(made, torch.tensor([[5.0, 5.0], [3.591, -0.1]]))
 
 
 def test_a_rule_from_before_there_were_grids_and_waves_has_none() -> None:
@@ -102,7 +119,9 @@ def test_a_grid_is_kept_where_it_helps_and_not_where_it_stops_what_is_slow() -> 
     grids = find_grids(recording)
     assert (grids[1] - 0.02).abs().max() < 1e-4
     rule.line.bias.copy_(torch.tensor([0.102, 0.0125]))  # in usual changes of 0.2
-    choose_grids(rule, recording, frames, grids)
+    choose_grids(rule, recording, frames, grids, torch.tensor([False, True]))
+    assert not rule.get_buffer("grid").any(), "of what is not foretold, or not closer with it"
+    choose_grids(rule, recording, frames, grids, torch.tensor([True, True]))
     assert torch.equal(rule.get_buffer("grid")[:, 0], grids[:, 0]) and not rule.get_buffer("grid")[:, 1].any()
     one = recording.episodes[0]
     seen, bounds = one["sensors"][None, :CONTEXT], (torch.full((2,), -9.0), torch.full((2,), 9.0))
@@ -141,7 +160,27 @@ def test_entities_are_foretold_by_themselves_where_that_is_better() -> None:
     assert led["line.weight"][0, count:][of_others].any() and led["left"][0] < 0.05
 
 
-def test_a_rule_that_is_found_has_the_grids_of_its_recording() -> None:
-    recording = recorded(0.02 * (torch.arange(1600) % 200), walk().cos())
-    weights = find_rule(recording, config(2), seconds=0, steps=None, seed=0)
-    assert weights["grid"].shape == (2, 2) and weights["grid"][1].tolist()[1] == 0
+def test_a_rule_that_is_found_has_the_grids_of_its_recording(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A thing that goes up where an action says so, by a line that is drawn to zero a little, beside numbers on no grid."""
+    monkeypatch.setattr(rules, "RIDGES", (0.05,))
+    recording = recorded(torch.zeros(1600), walk().cos())
+    for one in recording.episodes:
+        one["sensors"][1:, 0] = 0.02 * one["action"][:-1, 1].cumsum(0)
+    recording.most[0] = 9.0
+    grid = find_rule(recording, config(2), seconds=0, steps=None, seed=0)["grid"]
+    assert grid[:, 0].tolist() == pytest.approx([0.0, 0.02], abs=1e-4) and not grid[:, 1].any()
+
+
+def test_numbers_on_a_grid_are_not_disturbed_in_training(monkeypatch: pytest.MonkeyPatch) -> None:
+    given: list[Tensor] = []
+    monkeypatch.setattr(rules, "fit_bend", lambda *_, noise, **__: given.append(noise) or 0)
+    find_rule(recorded(walk(), walk().cos()), config(2), seconds=9, steps=None, seed=0)
+    assert given[0].tolist() == pytest.approx([0.0, 0.1 * 0.2])
+
+
+def test_parts_that_are_too_short_choose_no_grid() -> None:
+    recording = recorded(0.02 * (torch.arange(40) % 10), episodes=4)
+    frames = config(1)
+    rule = Rule(frames.known, "sensors", 1)
+    choose_grids(rule, recording, frames, torch.tensor([[0.0], [0.02]]), torch.tensor([True]))
+    assert not rule.get_buffer("grid").any()

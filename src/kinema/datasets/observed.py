@@ -18,7 +18,7 @@ import gymnasium as gym
 import numpy as np
 from numpy.typing import NDArray
 
-from kinema.datasets.pictures import CELL_PX, picture_range, to_picture
+from kinema.datasets.pictures import CELL_PX, is_small_picture, picture_range, to_picture
 from kinema.errors import InputError, KinemaError, excerpt
 from kinema.types import Frame
 
@@ -62,12 +62,6 @@ def _leaves(space: gym.Space[Any], at: At = ()) -> dict[At, gym.Space[Any]]:
     else:
         return {at: space}
     return {where: leaf for name, part in parts for where, leaf in _leaves(part, (*at, name)).items()}
-
-
-def _drawn(part: gym.Space[Any]) -> bool:
-    """Whether a part is a picture by its form, however small: whole numbers from 0 to 255 with three axes, as MiniGrid's view of
-    symbols. What it shows is in the picture that is recorded, and its numbers would drown the others."""
-    return isinstance(part, gym.spaces.Box) and part.dtype == np.uint8 and len(part.shape) == 3
 
 
 def _name(where: At) -> str:
@@ -135,7 +129,12 @@ class Eyes:
         words = texts[0] if texts else None
         numeric = (gym.spaces.Box, gym.spaces.Discrete, gym.spaces.MultiDiscrete, gym.spaces.MultiBinary)
         unread = [at for at, part in parts.items() if at != where and picture_range(part) is None]
-        numbers = tuple(at for at in unread if at != words and isinstance(parts[at], numeric) and not _drawn(parts[at]))
+        numbers = tuple(at for at in unread if at != words and isinstance(parts[at], numeric))
+        small = [at for at in numbers if is_small_picture(parts[at])]
+        if small:
+            left_out = ", ".join(map(_name, small))
+            log.info("%s: %s has the form of a picture, so its numbers are not recorded", id_of(env), left_out)
+            numbers = tuple(at for at in numbers if at not in small)
         count = sum(int(np.prod(parts[at].shape or (1,))) for at in numbers)
         if count > MOST_SENSORS:
             log.info("%s tells %d numbers, more than %d: they are not recorded", id_of(env), count, MOST_SENSORS)
@@ -174,7 +173,7 @@ class Eyes:
         return to_picture(rendered, self.size)
 
     def sensors_of(self, observation: Any) -> NDArray[np.float32]:
-        """Everything it tells in numbers, float32 [S]; InputError where one is not finite."""
+        """Everything it tells in numbers that are recorded, float32 [S]; InputError where one is not finite."""
         if not self.numbers:
             return np.zeros(0, np.float32)
         names = ", ".join(map(_name, self.numbers))

@@ -1,7 +1,8 @@
 """What is a picture: of which spaces, and as which pixels. Recording, agents and converted datasets all decide it here.
 
 A picture is an array [H, W], [H, W, C] or [C, H, W] of 1 or 3 colors (4 with opacity), in levels from 0 to 255 or in floats from 0
-to 1. Arrays with a side below CELL_PX, or with levels of another range, are boards of numbers.
+to 1. Arrays with a side below CELL_PX, or with levels of another range, are boards of numbers; but bytes from 0 to 255 of 1 or 3
+colors are neither, however small, as they would drown other numbers.
 """
 
 from __future__ import annotations
@@ -91,3 +92,15 @@ def _rescaled(values: NDArray[Any], black: float, white: float) -> Frame:
             f"a picture of {values.dtype} with values from {low:g} to {high:g}: expected {black:g} to {white:g}"
         )
     return np.asarray(np.rint((numbers - black) * (255.0 / (white - black))).clip(0, 255), np.uint8)
+
+
+def is_small_picture(part: gym.Space[Any]) -> bool:
+    """Whether a part has the form of a picture, however small: bytes from 0 to 255, [height, width, 1 or 3], as MiniGrid's view of
+    symbols. Its numbers would drown the others."""
+    return (
+        isinstance(part, gym.spaces.Box)
+        and part.dtype == np.uint8
+        and len(part.shape) == 3
+        and part.shape[-1] in (1, 3)
+        and bool((part.low == 0).all() and (part.high == 255).all())
+    )

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import cast
 
 import torch
 from torch import Tensor
@@ -20,6 +21,7 @@ from kinema.diffusion.flow import sample
 from kinema.inference.frame_state import FrameState, Pair
 from kinema.models.dit import DiT, DiTInput, FrameCache
 from kinema.models.dit_model import DiTModel
+from kinema.models.rules import Rule
 
 WANTED = "wanted"
 """What a network knows of the frame that it predicts, where it was trained for it (`wanted_numbers`)."""
@@ -85,8 +87,8 @@ class FrameInput:
     first: Sequence[int] = ()
     """Columns of "sensors" that are predicted in a pass of their own; the frame is painted with them given."""
     bounds: tuple[Tensor, Tensor] | None = None
-    """Of "sensors", [D] each: the least and the most they can be; of numbers that have a rule, which says on what grid they are.
-    None: anything."""
+    """Of "sensors", [D] each: the least and the most they can be. Where it is given there is a rule of them, on whose grid they are
+    rounded. None: they are left as they are predicted."""
 
 
 def denoise_frame(
@@ -117,8 +119,8 @@ def denoise_frame(
         )
         tracks = network(inputs, mine)
         if given.bounds is not None:
-            numbers = network.rules["sensors"].on_grid(tracks["sensors"].float())  # type: ignore[operator]
-            tracks["sensors"] = torch.minimum(torch.maximum(numbers, given.bounds[0]), given.bounds[1])
+            rule = cast(Rule, network.rules["sensors"])
+            tracks["sensors"] = rule.within(tracks["sensors"].float(), *given.bounds)
         passes.append((mine, tracks))
         return passes[-1][1]["video"].float()
 

@@ -19,7 +19,7 @@ RULE_WIDTH = 256
 RULE_WAVES = (1.0, 2.0, 4.0)
 """Frequencies of its sines and cosines, of numbers in spreads."""
 LEAST_SPACING = 1e-3
-"""Of a grid, in spreads: a finer one is none."""
+"""The finest spacing that counts as a grid, in spreads."""
 
 
 class Rule(nn.Module):
@@ -31,7 +31,7 @@ class Rule(nn.Module):
     network adds to it is in these units, so that numbers that are known exactly stay so.
 
     `grid` [2, D]: of numbers that were never seen elsewhere than on a grid, such as whole ones, a place on it and its spacing, by
-    which a rollout rounds its predictions; a spacing of 0 where a number may be anything."""
+    which a rollout rounds its predictions; a spacing of 0 of numbers that are not rounded."""
 
     def __init__(self, known: Mapping[str, int], name: str, changes: int) -> None:
         """known: numbers that are read of each name, in this order (`as_read`). name: of those that change, so many a frame."""
@@ -61,11 +61,15 @@ class Rule(nn.Module):
         last = read[..., self.last]
         return torch.cat([read, *(wave(times * last) for times in RULE_WAVES for wave in (torch.sin, torch.cos))], -1)
 
-    def on_grid(self, numbers: Tensor) -> Tensor:
-        """Numbers [..., D], each as the nearest one on its grid."""
+    def within(self, numbers: Tensor, least: Tensor, most: Tensor) -> Tensor:
+        """Numbers [..., D] from the least to the most that they can be [D]: each as the nearest place of its grid, or as one of
+        these two, where what lies beyond was cut off."""
         place, spacing = self.get_buffer("grid")
-        rounded = place + ((numbers - place) / spacing.clamp_min(LEAST_SPACING)).round() * spacing
-        return torch.where(spacing > 0, rounded, numbers)
+        inside = torch.minimum(torch.maximum(numbers, least), most)
+        nearest = place + ((inside - place) / spacing.clamp_min(LEAST_SPACING)).round() * spacing
+        for edge in (least, most):
+            nearest = torch.where((inside - edge).abs() < (inside - nearest).abs(), edge, nearest)
+        return torch.where(spacing > 0, torch.minimum(torch.maximum(nearest, least), most), inside)
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *arguments: Any) -> None:
         """Rules from before there were grids and waves have none."""

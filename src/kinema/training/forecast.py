@@ -73,7 +73,6 @@ MEASURED = (
     _world("Pong without sticky actions", 5924, "0.34", (_LOG, "2026-11-30, Pong without sticky actions")),
     _world("Pong without sticky actions", 5050, "0.35", (_LOG, "2026-11-30, Pong without sticky actions by the new recipe"), 4),
     _world("PushT", 5713, "0.56", (_LOG, "2026-11-30, PushT by the new recipe"), 4),
-    _world("MiniGrid DoorKey 6x6 with its numbers", 845, "0.03", (_LOG, "2026-11-30, DoorKey in the speedrun"), 4),
     MeasuredRun(
         learned="six environments at once", steps=4131, targets=48 * 4131, kind=world_kind("XXS", 64, 64, several=True),
         reached="0.52 (Pong), 0.50 (Breakout), 0.29 (Freeway) and 0.23 (DoorKey) of copying's error after 12 frames",

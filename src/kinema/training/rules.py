@@ -52,15 +52,17 @@ NOISE = 0.1
 those on a grid."""
 GRID_FRAMES, OFF_GRID = 200_000, 0.02
 """Frames in which a grid is looked for, at most; how far from it, in its spacings, a number may seem to be by rounding."""
-TRIED, ENTITY_WIDTH = 0.2, 192
-"""Share of the time in which entities are foretold by everything, and once more by entities alone, to see which is better; and how
-much of the small network is theirs then."""
+LEAST_ROLLED, CLOSER = 8, 0.98
+"""Frames of a rollout below which it says nothing of grids, and the share of the error without one below which a grid is kept."""
+TRIAL, ENTITY_WIDTH = 0.2, 192
+"""Share of the time in which a rule is tried that foretells entities by everything, and again in which one does so by entities
+alone; and how much of the small network is theirs then."""
 LINE_BETTER, BETTER = 0.95, 0.8
 """The share of the error of no change below which a line, and that of the line's error below which the small network, has learned
 something that holds elsewhere too."""
 
 Readable = list[tuple[list[int], Tensor]]
-"""Columns of numbers, and which of what is read [F] may foretell them; each column once."""
+"""Groups of numbers: their columns, and which of what is read [F] they may be foretold by. Each column is in one group."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,17 +92,22 @@ def examples(recordings: Recordings, config: DiTConfig) -> tuple[Examples, Examp
     """Frames that training sees and that have as many before them as the network reads: those that a rule is fitted to, and those
     that check it, in parts of TOGETHER frames or, of few, fewer, by chance. Either may be none."""
     parts: list[list[tuple[Tensor, Tensor, Tensor]]] = [[], []]
-    for which, (number, begin, end) in enumerate(frame_ranges(recordings, config)):
+    for checks, (number, begin, end) in parts_of(recordings, config):
         one = recordings.episodes[number]
         before = (one[name][None, begin - config.context : end].float() for name in (NAME, "action"))
         numbers, action = (contexts(x, config.context)[0] for x in before)
-        checks = which % CHECKED == 1 and which * TOGETHER < CHECKED * MOST_CHECKED
         parts[checks].append((numbers, action.flatten(1), one[NAME][begin:end].float()))
     width, count = recordings.action_width * config.context, recordings.sensors
     none = torch.zeros(0, config.context, count), torch.zeros(0, width), torch.zeros(0, count)
     joined = [[torch.cat(tensors) for tensors in zip(none, *part, strict=True)] for part in parts]
     seen, check = (Examples(numbers=numbers, action=action, after=after) for numbers, action, after in joined)
     return seen, check
+
+
+def parts_of(recordings: Recordings, config: DiTConfig) -> Iterator[tuple[bool, tuple[int, int, int]]]:
+    """`frame_ranges`, each with whether it checks a rule."""
+    for which, part in enumerate(frame_ranges(recordings, config)):
+        yield which % CHECKED == 1 and which * TOGETHER < CHECKED * MOST_CHECKED, part
 
 
 def frame_ranges(recordings: Recordings, config: DiTConfig) -> Iterator[tuple[int, int, int]]:
@@ -155,8 +162,11 @@ def fit_line(rule: Rule, seen: Examples, check: Examples, config: DiTConfig, by:
 
 
 def spacing_of(values: Tensor) -> float:
-    """The spacing of a grid of at least two places that all values [N] of a number lie on, LEAST_SPACING or wider; 0: of none."""
-    places = np.unique(values[values.abs() < MOST_SPREADS].double().numpy())
+    """The spacing of a grid, LEAST_SPACING or wider, that all values [N] of a number lie on but those that are cut off at
+    MOST_SPREADS; of a single place, its distance to these. 0: there is none."""
+    every = np.unique(values.double().numpy())
+    places = every[np.abs(every) < MOST_SPREADS]
+    places = every if len(places) == 1 else places
     spacing = float(np.diff(places).min()) if len(places) > 1 else 0.0
     if spacing < LEAST_SPACING:
         return 0.0
@@ -169,17 +179,23 @@ def spacing_of(values: Tensor) -> float:
 def find_grids(recordings: Recordings) -> Tensor:
     """[2, D] as `Rule.grid` has them, of numbers that change within an episode and lie on the same grid in both halves of what
     training sees: every other episode, or the halves of a single one."""
-    seen = [one[NAME] for one in recordings.episodes[: len(recordings.episodes) - recordings.num_held_back]]
-    lengths = np.cumsum([len(one) for one in seen])
-    parts = [one.float() for one in seen[: int(np.searchsorted(lengths, GRID_FRAMES)) + 1]]
+    most = min(GRID_FRAMES, MOST_READ // max(recordings.sensors, 1))
+    seen, parts, frames = recordings.episodes[: len(recordings.episodes) - recordings.num_held_back], list[Tensor](), 0
+    for one in seen:
+        parts.append(one[NAME].float())
+        frames += len(parts[-1])
+        if frames >= most:
+            break
     parts = list(parts[0].chunk(2)) if len(parts) == 1 else parts
-    every, found = torch.cat(parts), torch.zeros(2, recordings.sensors)
-    halves = [torch.cat(parts[at::2]) for at in range(min(2, len(parts)))]
+    found = torch.zeros(2, recordings.sensors)
     for column in range(recordings.sensors):
-        spacing, of_halves = spacing_of(every[:, column]), [spacing_of(half[:, column]) for half in halves]
-        changes = any(bool((part[1:, column] != part[:-1, column]).any()) for part in parts)
-        if spacing and changes and all(abs(one - spacing) < OFF_GRID * spacing for one in of_halves):
-            inside = every[every[:, column].abs() < MOST_SPREADS, column]
+        mine = [part[:, column] for part in parts]
+        every = torch.cat(mine)
+        spacing = spacing_of(every)
+        if not spacing or all(bool((one == one[0]).all()) for one in mine):
+            continue
+        if all(abs(spacing_of(torch.cat(mine[at::2])) - spacing) < OFF_GRID * spacing for at in range(min(2, len(mine)))):
+            inside = every[every.abs() < MOST_SPREADS]
             found[:, column] = torch.tensor([float(inside.min()), spacing])
     return found
 
@@ -193,19 +209,25 @@ def roll_numbers(rule: Rule, config: DiTConfig, numbers: Tensor, actions: Tensor
     for t in range(actions.shape[1] - context + 1):
         known = {name: numbers.new_zeros(len(numbers), width) for name, width in config.known.items()}
         known |= {"action": actions[:, t : t + context].flatten(1), NAME: made[:, -context:].flatten(1)}
-        after = rule.on_grid(made[:, -1] + unit * rule(as_read(known, config.relative)))
-        made = torch.cat([made, torch.minimum(torch.maximum(after, bounds[0]), bounds[1])[:, None]], 1)
+        after = rule.within(made[:, -1] + unit * rule(as_read(known, config.relative)), *bounds)
+        made = torch.cat([made, after[:, None]], 1)
     return made[:, context:]
 
 
-def choose_grids(rule: Rule, recordings: Recordings, config: DiTConfig, grids: Tensor) -> None:
-    """The rule gets the grids of those numbers that stay closer to the true ones with them, where stretches that check are rolled
-    out."""
-    checks = [one for which, one in enumerate(frame_ranges(recordings, config)) if which % CHECKED == 1]
+def choose_grids(rule: Rule, recordings: Recordings, config: DiTConfig, grids: Tensor, foretold: Tensor) -> None:
+    """The rule gets the grids of those numbers that it foretells [D] and that stay closer to the true ones with them, where parts
+    that check are rolled out: those half as long as the longest or longer, as far as the shortest of these goes. None where that is
+    fewer than LEAST_ROLLED frames."""
+    checks = [part for checks, part in parts_of(recordings, config) if checks]
     longest = max(end - begin for _, begin, end in checks)
-    places = [(one, begin - config.context, end) for one, begin, end in checks if end - begin == longest]
+    checks = [(one, begin, end) for one, begin, end in checks if 2 * (end - begin) >= longest]
+    ahead = min(end - begin for _, begin, end in checks)
+    if ahead < LEAST_ROLLED:
+        return
     numbers, actions = (
-        torch.stack([recordings.episodes[one][name][begin:end] for one, begin, end in places]).float()
+        torch.stack(
+            [recordings.episodes[one][name][begin - config.context : begin + ahead] for one, begin, _ in checks]
+        ).float()
         for name in (NAME, "action")
     )
     bounds = recordings.scaled(recordings.least), recordings.scaled(recordings.most)
@@ -214,7 +236,7 @@ def choose_grids(rule: Rule, recordings: Recordings, config: DiTConfig, grids: T
         rule.get_buffer("grid").copy_(tried)
         made = roll_numbers(rule, config, numbers[:, : config.context], actions[:, :-1], bounds)
         off.append((made - numbers[:, config.context :]).abs().mean((0, 1)))
-    rule.get_buffer("grid").copy_(torch.where(off[1] < off[0], grids, 0.0))
+    rule.get_buffer("grid").copy_(torch.where(foretold & (off[1] < CLOSER * off[0]), grids, 0.0))
 
 
 def missed_by(error: Tensor) -> Tensor:
@@ -223,8 +245,8 @@ def missed_by(error: Tensor) -> Tensor:
 
 
 def _masks(rule: Rule, by: Readable) -> list[Tensor]:
-    """1 for the weights of the small network's layers that may not be 0. Where entities are by themselves, so are the first
-    ENTITY_WIDTH of each layer."""
+    """0 for weights of the small network's layers that are held at 0, else 1. Where entities are foretold by themselves, the first
+    ENTITY_WIDTH of each layer are theirs."""
     layers = [layer for layer in rule.bend if isinstance(layer, nn.Linear)]
     masks = [torch.ones_like(layer.weight) for layer in layers]
     if len(by) > 1:
@@ -304,41 +326,42 @@ def find_rule(
 ) -> dict[str, Tensor]:
     """The weights of a rule of how a recording's numbers change. seconds, steps: that it may take; the line is fitted in any case.
     show: gets a line now and then."""
-    began, entities = time.monotonic(), recordings.entity_columns
+    began = time.monotonic()
     with seeded(seed):
         rule = Rule(config.known, NAME, recordings.sensors)
     seen, check = examples(recordings, config)
     if not len(seen) or not len(check):
         log.info("numbers: no rule of how they change, as episodes are too short")
         return rule.state_dict()
-    grids = find_grids(recordings)
+    entities, grids = recordings.entity_columns, find_grids(recordings)
     noise = torch.where(grids[1] > 0, 0.0, NOISE * torch.tensor(config.relative[NAME]))
     read, moved = check.read(config)
+    groups = [readable(config, entities, alone) for alone in (False, True)[: 1 + (0 < len(entities) < recordings.sensors)]]
+    lines = [copy.deepcopy(rule) for _ in groups]
+    for line, by in zip(lines, groups, strict=True):
+        fit_line(line, seen, check, config, by)
+    left_s = seconds - (time.monotonic() - began)
 
-    def fitted(alone: bool, begin: float, end: float) -> tuple[Rule, int]:
-        """In this part of the time or of the steps, each from 0 to 1."""
-        one, by, did = copy.deepcopy(rule), readable(config, entities, alone), 0
-        fit_line(one, seen, check, config, by)
-        remaining = end * seconds - (time.monotonic() - began)
-        most = None if steps is None else round((end - begin) * steps)
-        if remaining > 0 and most != 0:
-            did = fit_bend(one, seen, check, config, by, noise=noise, seconds=remaining, steps=most, seed=seed, show=show)
-        return one, did
+    def bent(which: int, share: float) -> tuple[Rule, int]:
+        """With a small network that is fitted in this share of what is left."""
+        one, most = copy.deepcopy(lines[which]), None if steps is None else round(share * steps)
+        if left_s <= 0 or most == 0:
+            return one, 0
+        return one, fit_bend(
+            one, seen, check, config, groups[which], noise=noise, seconds=share * left_s, steps=most, seed=seed, show=show
+        )
 
-    alone, begin = False, 0.0
-    if 0 < len(entities) < recordings.sensors:
-        tried, begin = [fitted(yes, yes * TRIED, (1 + yes) * TRIED)[0] for yes in (False, True)], 2 * TRIED
-        errors = [float(missed_by(one(read) - moved)[entities].mean()) for one in tried]
-        alone = errors[1] < errors[0]
-    rule, did = fitted(alone, begin, 1.0)
+    tried = [bent(which, TRIAL)[0] for which in range(len(lines))] if len(lines) > 1 else lines
+    best = int(np.argmin([float(missed_by(one(read) - moved)[entities].sum()) for one in tried]))
+    rule, did = bent(best, 1 - TRIAL * len(lines) if len(lines) > 1 else 1.0)
     foretold = torch.cat([rule.line.weight, cast(nn.Linear, rule.bend[-1]).weight], -1).any(-1)
     rule.get_buffer("left").copy_(torch.where(foretold, (rule(read) - moved).abs().mean(0).clamp_max(1.0), 1.0))
-    choose_grids(rule, recordings, config, grids)
+    choose_grids(rule, recordings, config, grids, foretold)
     error = missed_by(rule(read) - moved).mean() / missed_by(moved).mean().clamp_min(1e-12)
     log.info(
         "numbers: after %d steps a rule errs by %.2f of leaving them as they were, in frames kept to check it%s",
         did,
         error,
-        "; entities by entities alone" if alone else "",
+        "; entities by entities alone" if best else "",
     )
     return rule.state_dict()

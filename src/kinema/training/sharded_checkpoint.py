@@ -120,8 +120,15 @@ def stored_sizes(folder: Path) -> dict[str, torch.Size]:
 
 
 def read_tensors(folder: Path, tensors: dict[str, Tensor], ranks: Ranks) -> None:
-    """Fill tensors, whole or sharded, from a checkpoint. InputError: it lacks one, or is damaged."""
+    """Fill tensors, whole or sharded, from a checkpoint. InputError: it lacks one, is damaged, or is of another network."""
     try:
+        stored = stored_sizes(folder)
+        other = next((name for name, x in tensors.items() if name in stored and stored[name] != x.shape), None)
+        if other is not None:
+            raise InputError(
+                f"{folder} is of another version's network: {other} has {list(stored[other])} numbers, here"
+                f" {list(tensors[other].shape)}; go on with the version that began it, or begin another run"
+            )
         with warnings.catch_warnings(), together():
             warnings.filterwarnings("ignore", "torch.distributed is disabled", UserWarning)  # as it is with one process
             load(tensors, checkpoint_id=folder, process_group=ranks.saving, no_dist=ranks.size == 1)

@@ -38,8 +38,9 @@ CHANGED = 4.0
 HELD_OUT_WORLD_LEVELS = (0.5, 1.0)
 """At which held-out errors are measured; a rollout asks at the last one, 1."""
 HELD_OUT_BATCHES, HELD_OUT_ROWS = 2, 12
-FOUND_SECONDS, FOUND_STEPS = 360.0, 100
-"""The longest that a rule or a prior is looked for; and how many of its steps are as long as one of the network, about."""
+FOUND_MINUTES, FOUND_STEPS = 60.0, 100
+"""The longest training a share of which a rule or a prior is looked for, and how many of its steps are as long as one of the
+network, about."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,7 +80,8 @@ class WorldRecipe(DiTRecipe):
     """Whether numbers are predicted as changes from the last ones (`DiTConfig.relative`), and their errors count in what they
     usually change by."""
     rule_share: float = 0.1
-    """Share of the time in which is found how numbers change, FOUND_SECONDS at most (`kinema.training.rules`); 0: a line alone."""
+    """Share of the time, of FOUND_MINUTES at most, in which is found how numbers change (`kinema.training.rules`); 0: a line
+    alone."""
     prior_share: float = 0.05
     """The same for what pictures look like by numbers of entities (`kinema.training.priors`); 0: no priors."""
     numbers_weight: float = 0.05
@@ -130,7 +132,7 @@ class WorldRecipe(DiTRecipe):
     def found_length(self, share: float, minutes: float | None, steps: int | None) -> tuple[float, int | None]:
         """How many seconds and steps are for what is found in a share of a run of such a length before its network learns,
         whichever ends first; None: any number."""
-        seconds = math.inf if minutes is None else min(FOUND_SECONDS, 60 * minutes * share)
+        seconds = math.inf if minutes is None else 60 * min(FOUND_MINUTES, minutes) * share
         return seconds, None if steps is None else round(FOUND_STEPS * steps * share)
 
 
