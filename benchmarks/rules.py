@@ -107,10 +107,10 @@ def show_reading(done: int, of: int) -> None:
 
 
 def written(page: Path, title: str, about: str, columns: Sequence[str], rows: list[list[str]]) -> str:
-    """A page with a table, with these rows in the place of those of the same recordings."""
+    """A page with a table, with these rows in the place of those of the same recordings and of those that had other columns."""
     before = page.read_text().splitlines() if page.exists() else []
     kept = [re.split(r"\s*\|\s*", line.strip("| ")) for line in before if re.match(r"\| .*\d{4}-\d\d-\d\d", line)]
-    rows = [row for row in kept if row[0] not in {new[0] for new in rows}] + rows
+    rows = [row for row in kept if len(row) == len(columns) and row[0] not in {new[0] for new in rows}] + rows
     lines = [f"| {' | '.join(row)} |" for row in ([*columns], ["---"] * len(columns), *rows)]
     command = f"`python -m benchmarks.{page.stem}`"
     head = [f"# {title}", "", f"{command}, {machine()}", "", f"{about} (`python -m benchmarks.{page.stem} --help`).", ""]

@@ -14,6 +14,7 @@ import socket
 import subprocess
 import sys
 import time
+import warnings
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import replace
@@ -25,6 +26,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+import torch.distributed.checkpoint as dcp
 from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 from torch.distributed.launcher.api import LaunchConfig
 from torch.utils.flop_counter import FlopCounterMode
@@ -481,6 +483,18 @@ def weights_of(out: Path) -> dict[str, torch.Tensor]:
     tensors = {name: torch.zeros(size) for name, size in stored_sizes(folder).items() if name.startswith("model/")}
     read_tensors(folder, tensors, ALONE)
     return {name.removeprefix("model/"): x for name, x in tensors.items()}
+
+
+def test_a_checkpoint_of_another_network_is_not_called_damaged(tmp_path: Path) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        dcp.save({"model/x": torch.ones(3, 4)}, checkpoint_id=tmp_path / "c", no_dist=True)
+    read_tensors(tmp_path / "c", same := {"model/x": torch.zeros(3, 4)}, ALONE)
+    assert same["model/x"].all()
+    with pytest.raises(
+        InputError, match=r"another version's network: model/x has \[3, 4\] numbers, here \[3, 5\]; go on with"
+    ):
+        read_tensors(tmp_path / "c", {"model/x": torch.zeros(3, 5)}, ALONE)
 
 
 class Writer:
