@@ -189,7 +189,7 @@ def test_weights_are_stored_in_half_the_bytes_and_no_path_with_them(world: Path,
     exact = sum(x.numel() for name, x in model.network.named_parameters() if name.startswith(EXACT))
     stored = 4 * exact + 2 * (model.parameters - exact)
     size = (tmp_path / "step.onnx").stat().st_size
-    assert size < stored + 200_000, "the rest is the graph"
+    assert size < stored + 300_000, "the rest is the graph"
     for name in ("step.onnx", "decoder.onnx"):
         made = (tmp_path / name).read_bytes()
         assert b".py" not in made, "neither source nor paths of the machine that exported it"

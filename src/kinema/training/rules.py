@@ -61,7 +61,7 @@ LINE_BETTER, BETTER = 0.95, 0.8
 """The share of the error of no change below which a line, and that of the line's error below which the small network, has learned
 something that holds elsewhere too."""
 
-Readable = list[tuple[list[int], Tensor]]
+Groups = list[tuple[list[int], Tensor]]
 """Groups of numbers: their columns, and which of what is read [F] they may be foretold by. Each column is in one group."""
 
 
@@ -92,7 +92,7 @@ def examples(recordings: Recordings, config: DiTConfig) -> tuple[Examples, Examp
     """Frames that training sees and that have as many before them as the network reads: those that a rule is fitted to, and those
     that check it, in parts of TOGETHER frames or, of few, fewer, by chance. Either may be none."""
     parts: list[list[tuple[Tensor, Tensor, Tensor]]] = [[], []]
-    for checks, (number, begin, end) in parts_of(recordings, config):
+    for checks, (number, begin, end) in ranges_with_checks(recordings, config):
         one = recordings.episodes[number]
         before = (one[name][None, begin - config.context : end].float() for name in (NAME, "action"))
         numbers, action = (contexts(x, config.context)[0] for x in before)
@@ -104,7 +104,7 @@ def examples(recordings: Recordings, config: DiTConfig) -> tuple[Examples, Examp
     return seen, check
 
 
-def parts_of(recordings: Recordings, config: DiTConfig) -> Iterator[tuple[bool, tuple[int, int, int]]]:
+def ranges_with_checks(recordings: Recordings, config: DiTConfig) -> Iterator[tuple[bool, tuple[int, int, int]]]:
     """`frame_ranges`, each with whether it checks a rule."""
     for which, part in enumerate(frame_ranges(recordings, config)):
         yield which % CHECKED == 1 and which * TOGETHER < CHECKED * MOST_CHECKED, part
@@ -125,7 +125,7 @@ def frame_ranges(recordings: Recordings, config: DiTConfig) -> Iterator[tuple[in
         yield every[which]
 
 
-def readable(config: DiTConfig, entities: Sequence[int], alone: bool) -> Readable:
+def readable(config: DiTConfig, entities: Sequence[int], alone: bool) -> Groups:
     """Columns of numbers, and which of what is read [F] those may be foretold by. alone: whether entities are by entities alone,
     and by what is not a frame's number, such as actions; all others by everything."""
     count = len(config.relative[NAME])
@@ -141,7 +141,7 @@ def readable(config: DiTConfig, entities: Sequence[int], alone: bool) -> Readabl
     return [(of_entities.nonzero()[:, 0].tolist(), some), ((~of_entities).nonzero()[:, 0].tolist(), every)]
 
 
-def fit_line(rule: Rule, seen: Examples, check: Examples, config: DiTConfig, by: Readable) -> None:
+def fit_line(rule: Rule, seen: Examples, check: Examples, config: DiTConfig, by: Groups) -> None:
     """By least squares. The examples that check say of each number which of RIDGES fits it best; nothing changes where none of them
     is better than that."""
     (x, y), (x_check, y_check) = (one.read(config) for one in (seen, check))
@@ -187,7 +187,7 @@ def find_grids(recordings: Recordings) -> Tensor:
         if frames >= most:
             break
     parts = list(parts[0].chunk(2)) if len(parts) == 1 else parts
-    found = torch.zeros(2, recordings.sensors)
+    grids = torch.zeros(2, recordings.sensors)
     for column in range(recordings.sensors):
         mine = [part[:, column] for part in parts]
         every = torch.cat(mine)
@@ -196,8 +196,8 @@ def find_grids(recordings: Recordings) -> Tensor:
             continue
         if all(abs(spacing_of(torch.cat(mine[at::2])) - spacing) < OFF_GRID * spacing for at in range(min(2, len(mine)))):
             inside = every[every.abs() < MOST_SPREADS]
-            found[:, column] = torch.tensor([float(inside.min()), spacing])
-    return found
+            grids[:, column] = torch.tensor([float(inside.min()), spacing])
+    return grids
 
 
 @torch.no_grad()
@@ -218,7 +218,7 @@ def choose_grids(rule: Rule, recordings: Recordings, config: DiTConfig, grids: T
     """The rule gets the grids of those numbers that it foretells [D] and that stay closer to the true ones with them, where parts
     that check are rolled out: those half as long as the longest or longer, as far as the shortest of these goes. None where that is
     fewer than LEAST_ROLLED frames."""
-    checks = [part for checks, part in parts_of(recordings, config) if checks]
+    checks = [part for checks, part in ranges_with_checks(recordings, config) if checks]
     longest = max(end - begin for _, begin, end in checks)
     checks = [(one, begin, end) for one, begin, end in checks if 2 * (end - begin) >= longest]
     ahead = min(end - begin for _, begin, end in checks)
@@ -244,7 +244,7 @@ def missed_by(error: Tensor) -> Tensor:
     return F.huber_loss(error, torch.zeros_like(error), reduction="none", delta=RARE).mean(0)
 
 
-def _masks(rule: Rule, by: Readable) -> list[Tensor]:
+def _masks(rule: Rule, by: Groups) -> list[Tensor]:
     """0 for weights of the small network's layers that are held at 0, else 1. Where entities are foretold by themselves, the first
     ENTITY_WIDTH of each layer are theirs."""
     layers = [layer for layer in rule.bend if isinstance(layer, nn.Linear)]
@@ -263,7 +263,7 @@ def fit_bend(
     seen: Examples,
     check: Examples,
     config: DiTConfig,
-    by: Readable,
+    by: Groups,
     *,
     noise: Tensor,
     seconds: float,
