@@ -21,25 +21,23 @@ from kinema.diffusion.flow import sample
 from kinema.inference.frame_state import FrameState, Pair
 from kinema.models.dit import DiT, DiTInput, FrameCache
 from kinema.models.dit_model import DiTModel
-from kinema.models.rules import Rule
+from kinema.models.rules import NUMBER_WAVES, Rule
 
 WANTED = "wanted"
 """What a network knows of the frame that it predicts, where it was trained for it (`wanted_numbers`)."""
-WAVES = (1.0, 2.0, 4.0)
-"""Frequencies in which a network is shown wanted numbers, in units of their spread."""
 
 
 def wanted_numbers(numbers: Tensor, given: Tensor, hidden: Tensor) -> Tensor:
     """[..., `wanted_width`]: the entities' numbers [..., D] of the predicted frame, and sines and cosines of them, where they are
     given [...], else zeros; whether they are; whether those of the frames before it are hidden [...]."""
     given, hidden = (x[..., None].to(numbers.dtype).expand(*numbers.shape[:-1], 1) for x in (given, hidden))
-    waves = [f(numbers * wave) for wave in WAVES for f in (torch.sin, torch.cos)]
+    waves = [f(numbers * wave) for wave in NUMBER_WAVES for f in (torch.sin, torch.cos)]
     return torch.cat([torch.cat([numbers, *waves], -1) * given, given, hidden], -1)
 
 
 def wanted_width(entity_numbers: int) -> int:
     """How many numbers `wanted_numbers` makes of those of the entities."""
-    return entity_numbers * (1 + 2 * len(WAVES)) + 2
+    return entity_numbers * (1 + 2 * len(NUMBER_WAVES)) + 2
 
 
 def _before(model: DiTModel, states: Sequence[FrameState]) -> tuple[Tensor, dict[str, Tensor]]:

@@ -16,8 +16,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 RULE_WIDTH = 256
-RULE_WAVES = (1.0, 2.0, 4.0)
-"""Frequencies of its sines and cosines, of numbers in spreads."""
+NUMBER_WAVES = (1.0, 2.0, 4.0)
+"""Frequencies of the sines and cosines in which numbers are shown, in spreads."""
 LEAST_SPACING = 1e-3
 """The finest spacing that counts as a grid, in spreads."""
 
@@ -40,7 +40,7 @@ class Rule(nn.Module):
         self.last = slice(before := sum(known[one] for one in names[: names.index(name)]), before + changes)
         """Where the last of these numbers are in what is read."""
         self.line = nn.Linear(reads, changes)
-        sizes = (reads + 2 * len(RULE_WAVES) * changes, RULE_WIDTH, RULE_WIDTH, RULE_WIDTH)
+        sizes = (reads + 2 * len(NUMBER_WAVES) * changes, RULE_WIDTH, RULE_WIDTH, RULE_WIDTH)
         inner = [part for pair in itertools.pairwise(sizes) for part in (nn.Linear(*pair), nn.SiLU())]
         self.bend = nn.Sequential(*inner, nn.Linear(RULE_WIDTH, changes))
         for layer in (self.line, self.bend[-1]):
@@ -59,7 +59,7 @@ class Rule(nn.Module):
     def with_waves(self, read: Tensor) -> Tensor:
         """What is read with sines and cosines of the last numbers."""
         last = read[..., self.last]
-        return torch.cat([read, *(wave(times * last) for times in RULE_WAVES for wave in (torch.sin, torch.cos))], -1)
+        return torch.cat([read, *(wave(times * last) for times in NUMBER_WAVES for wave in (torch.sin, torch.cos))], -1)
 
     def within(self, numbers: Tensor, least: Tensor, most: Tensor) -> Tensor:
         """Numbers [..., D] from the least to the most that they can be [D]: each as the nearest place of its grid, or as one of
@@ -74,7 +74,7 @@ class Rule(nn.Module):
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *arguments: Any) -> None:
         """Rules from before there were grids and waves have none."""
         state_dict.setdefault(f"{prefix}grid", torch.zeros_like(self.get_buffer("grid")))
-        name, waves = f"{prefix}bend.0.weight", 2 * len(RULE_WAVES) * self.line.out_features
+        name, waves = f"{prefix}bend.0.weight", 2 * len(NUMBER_WAVES) * self.line.out_features
         if name in state_dict and state_dict[name].shape[-1] == self.line.in_features:
             state_dict[name] = F.pad(state_dict[name], (0, waves))
         super()._load_from_state_dict(state_dict, prefix, *arguments)

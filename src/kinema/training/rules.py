@@ -29,7 +29,7 @@ from torch import Tensor, nn
 
 from kinema.models.dit import DiTConfig
 from kinema.models.dit_model import MOST_SPREADS
-from kinema.models.rules import LEAST_SPACING, RULE_WAVES, Rule, as_read
+from kinema.models.rules import LEAST_SPACING, NUMBER_WAVES, Rule, as_read
 from kinema.training.found_parts import fit_part
 from kinema.training.recordings import Recordings, contexts
 from kinema.training.seeds import seeded
@@ -251,7 +251,7 @@ def _masks(rule: Rule, by: Groups) -> list[Tensor]:
     masks = [torch.ones_like(layer.weight) for layer in layers]
     if len(by) > 1:
         (columns, reads), _ = by
-        masks[0][:ENTITY_WIDTH] *= torch.cat([reads, reads[rule.last].repeat(2 * len(RULE_WAVES))])
+        masks[0][:ENTITY_WIDTH] *= torch.cat([reads, reads[rule.last].repeat(2 * len(NUMBER_WAVES))])
         for mask in masks[1:-1]:
             mask[:ENTITY_WIDTH, ENTITY_WIDTH:] = 0.0
         masks[-1][columns, ENTITY_WIDTH:] = 0.0
@@ -277,7 +277,7 @@ def fit_bend(
     generator, layers = torch.Generator().manual_seed(seed), [one for one in rule.bend if isinstance(one, nn.Linear)]
     masks = _masks(rule, by)
     recorded = (seen.read(config)[0] != 0).any(0)  # what is not says nothing
-    masks[0] *= torch.cat([recorded, recorded[rule.last].repeat(2 * len(RULE_WAVES))])
+    masks[0] *= torch.cat([recorded, recorded[rule.last].repeat(2 * len(NUMBER_WAVES))])
     for layer, mask in zip(layers, masks, strict=True):
         layer.weight *= mask
     x_check, y_check = check.read(config)
