@@ -29,14 +29,14 @@ from kinema.autoencoder import load_autoencoder
 from kinema.datasets.lerobot import Dataset
 from kinema.errors import InputError
 from kinema.models.hub import weights_folder
-from kinema.models.rules import Rule
+from kinema.models.rules import MEMORY, Rule
 from kinema.training.recordings import Recordings
-from kinema.training.rules import find_rule, missed_by, roll_numbers
+from kinema.training.rules import fill_memory, find_rule, missed_by, roll_numbers
 from kinema.training.world_lesson import WorldRecipe
 from kinema.training.world_report import PLACES, SHOWN
 from kinema.training.world_stages import config_for, word_of
 
-LEFT_OUT = ((), ("grid",), ("grid", "bend.6."))
+LEFT_OUT = ((), ("grid",), ("grid", "bend.6.", "recall.6."))
 """How names of a rule's weights begin that are left out: none, its grid, and all but its line."""
 EVERY = 8
 """Frames from the beginning of one stretch to that of the next."""
@@ -47,16 +47,18 @@ COLUMNS = (
 PAGE = ROOT / "docs" / "measurements" / "rules.md"
 
 
-def stretches(recordings: Recordings, before: int) -> tuple[Tensor, Tensor]:
-    """Numbers [N, before + 64, D] and actions of held-back episodes."""
+def stretches(recordings: Recordings, before: int) -> tuple[Tensor, ...]:
+    """Numbers [N, before + 64, D] and actions of held-back episodes, and what a rule that the recording is filled with remembers at
+    the last of the frames before [N, M]."""
     length, held = before + SHOWN[-1], range(len(recordings.episodes) - recordings.num_held_back, len(recordings.episodes))
     at = [(one, begin) for one in held for begin in range(0, len(recordings.episodes[one]["sensors"]) - length + 1, EVERY)]
     if not at:
         raise InputError(f"no held-back episode has {length} frames; record longer ones")
-    return tuple(  # type: ignore[return-value]
+    numbers, actions = (
         torch.stack([recordings.episodes[one][name][begin : begin + length] for one, begin in at]).float()
         for name in ("sensors", "action")
     )
+    return numbers, actions, torch.stack([recordings.episodes[one][MEMORY][begin + before - 1] for one, begin in at])
 
 
 def rows_of(folder: Path, minutes: float, seed: int) -> list[list[str]]:
@@ -72,10 +74,11 @@ def rows_of(folder: Path, minutes: float, seed: int) -> list[list[str]]:
     rules = [Rule(config.known, "sensors", recordings.sensors) for _ in LEFT_OUT]
     for rule, left_out in zip(rules, LEFT_OUT, strict=True):
         rule.load_state_dict({name: 0 * x if name.startswith(left_out) else x for name, x in weights.items()})
-    numbers, actions = stretches(recordings, config.context)
+    fill_memory(rules[0], recordings, config)
+    numbers, actions, memory = stretches(recordings, config.context)
     seen, true = numbers[:, : config.context], numbers[:, config.context :]
     bounds = recordings.scaled(recordings.least), recordings.scaled(recordings.most)
-    made = [roll_numbers(rule, config, seen, actions[:, :-1], bounds) for rule in rules]
+    made = [roll_numbers(rule, config, seen, actions[:, :-1], memory, bounds) for rule in rules]
     made.append(numbers[:, config.context - 1 : config.context].expand_as(true))
     first = [(one[:, 0] - true[:, 0]) / torch.tensor(config.relative["sensors"]) for one in made]
     left = [float(missed_by(first[at]).mean() / missed_by(first[-1]).mean()) for at in (0, 2)]

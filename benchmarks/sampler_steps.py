@@ -45,7 +45,7 @@ from kinema.models.dit_model import DiTModel
 from kinema.models.hub import load
 from kinema.scene.scene import Scene
 from kinema.training.recordings import Recordings
-from kinema.training.world_report import AHEAD, SHOWN, START_FRAMES, changed_error, roll
+from kinema.training.world_report import AHEAD, SHOWN, START_FRAMES, changed_error, fill_recording, roll
 
 STEPS = (1, 2, 4, 8)
 KNOWN = 4
@@ -224,6 +224,7 @@ def errors_by_level(model: DiTModel, count: int) -> dict[str, str]:
 
 def world_rows(model: DiTModel, recordings: Recordings, count: int) -> Iterator[dict[str, str]]:
     """One row for each number of steps: held-back stretches stepped with their true actions."""
+    fill_recording(model, recordings)
     tracks = recordings.sample_windows(np.random.default_rng(12345), count, START_FRAMES + AHEAD, 0, held_back=True)
     del tracks["task"]
     if not recordings.sensors:

@@ -28,7 +28,7 @@ from kinema.models.dit import DiT
 from kinema.models.dit_model import EXACT, DiTModel
 from kinema.models.hub import load, read_config, read_weights, save, weights_folder
 from kinema.models.priors import PicturePrior
-from kinema.models.rules import Rule
+from kinema.models.rules import MEMORY_WIDTH, Rule
 from kinema.simulation.entity_numbers import change_from_text
 from kinema.training import recorded_world, world_report, world_stages
 from kinema.training.checkpoint import KEYS, save_checkpoint
@@ -36,7 +36,8 @@ from kinema.training.dit_trainer import recipe_of_run
 from kinema.training.found_parts import load_found
 from kinema.training.recorded_world import train_world
 from kinema.training.recordings import Recordings
-from kinema.training.rules import examples, find_rule, missed_by
+from kinema.training.rule_examples import examples
+from kinema.training.rules import find_rule, missed_by
 from kinema.training.world_lesson import RecordingsLesson, WorldBatch, WorldRecipe, draw_world_batch, world_losses
 from kinema.training.world_stages import config_for
 
@@ -262,7 +263,7 @@ def test_a_rule_is_found_of_numbers_that_have_one_and_chance_is_left_alone(recor
     for weights in (bent, bent | {"bend.6.weight": torch.zeros_like(bent["bend.6.weight"])}):
         network.load_state_dict(weights)
         read, moved = examples(recordings, config)[1].read(config)
-        missed.append(float(missed_by(network(read) - moved)[0]))
+        missed.append(float(missed_by(network(read)[0] - moved)[0]))
     assert missed[0] < 0.6 * missed[1]
     recorded_columns = sum(config.known[name] for name in ("action", "sensors"))
     reads = sum(config.known.values())
@@ -318,6 +319,29 @@ def test_a_run_that_goes_on_keeps_what_was_found_out_from_the_recording(recorded
     again = world_stages.as_begun(now, began).network
     assert again.relative == began.relative and not any(getattr(again, name) for name in before)
     assert again.places == now.network.places, "what an option says is not hidden"
+    assert again.known == now.network.known and again.known["memory"] == MEMORY_WIDTH
+    known = {name: count for name, count in now.network.known.items() if name != "memory"}
+    assert world_stages.as_begun(now, replace(began, known=known)).network.known == known, "it began without a memory"
+
+
+def test_a_frame_is_asked_for_with_the_memory_of_the_one_before(recorded: Path) -> None:
+    recordings = Recordings(Dataset.open(recorded), load_autoencoder(weights_folder() / "codec-8x8"), None)
+    for one in recordings.episodes:
+        one["memory"] = torch.arange(1.0, len(one["reward"]) + 1)[:, None].expand(-1, 2)
+    recipe = replace(RECIPE, batch=12, wanted_share=0.2, hidden_share=0.3, numbers_share=0.0)
+    batch = draw_world_batch(recordings, recipe, 0, torch.device("cpu"))
+    given, k = batch.given(batch.level).vectors["memory"], batch.before
+    assert given.shape == (12, recipe.frames, 2) and "memory" not in batch.targets and batch.wanted is not None
+    hidden = batch.wanted[:, 0, -1] > 0
+    assert hidden.any() and not given[hidden].any() and given[~hidden].all()
+    numbers = batch.tracks["sensors"][~hidden]
+    for row, track in zip(given[~hidden], numbers, strict=True):
+        last = int(row[-1, 0])
+        assert row[:, 0].tolist() == [max(last - i, 1) for i in reversed(range(recipe.frames))], (
+            "the first frame is repeated"
+        )
+        places = [one["sensors"][last - 1] for one in recordings.episodes if len(one["reward"]) >= last]
+        assert any(torch.equal(place.float(), track[k + recipe.frames - 2]) for place in places), "of the last known frame"
 
 
 def test_how_long_rules_and_priors_are_looked_for() -> None:
@@ -342,13 +366,14 @@ def test_a_rollout_paints_a_frame_with_the_numbers_it_predicted(world: Path) -> 
             "video": torch.randn(1, model.config.network.channels, 4, 6),
             "action": torch.zeros(1, 2),
             "sensors": torch.zeros(1, 6),
+            "memory": torch.zeros(1, MEMORY_WIDTH),
         },
     )
     grid = model.network.get_submodule("rules.sensors").get_buffer("grid").zero_()
     made = predict_frame(model, [state], fps=model.config.fps, seeds=[1])
     model.config = replace(model.config, numbers_first=False)
     plain = predict_frame(model, [state], fps=model.config.fps, seeds=[1])
-    for name in ("sensors", "reward", "terminated"):
+    for name in ("sensors", "reward", "terminated", "memory"):
         assert torch.equal(made.tracks[name], plain.tracks[name]), "what happens is known before it is painted"
     assert not torch.equal(made.tracks["video"], plain.tracks["video"])
     assert made.kv is not None and plain.kv is not None and not torch.equal(made.kv[0][0], plain.kv[0][0])
@@ -371,6 +396,22 @@ def test_a_rollout_paints_a_frame_with_the_numbers_it_predicted(world: Path) -> 
     steps, before = float((rounded[5] - 0.05) / 0.2), made.tracks["sensors"][0]
     assert steps == pytest.approx(round(steps), abs=1e-4) and 0 < abs(rounded[5] - before[5]) <= 0.1001
     assert torch.equal(rounded[:5], before[:5]) and torch.equal(given[-1][0, 1], rounded[5]), "it is painted where it is"
+
+
+def test_a_rollout_passes_on_what_its_rule_remembers(world: Path) -> None:
+    model = lively(world)
+    rolled = RecordedWorld(model, seed=0)
+    rolled.go(1)
+    states = rolled._frame_states
+    before, after = states[-2].tracks["memory"], states[-1].tracks["memory"]
+    recent = states[-1 - model.config.network.context : -1]
+    known = {name: torch.cat([one.tracks[name] for one in recent], -1) for name in ("action", "sensors")}
+    given = {name: torch.zeros(1, count) for name, count in model.config.network.known.items()}
+    read = model.network.numbers(given | known | {"memory": before})
+    rule = model.network.get_submodule("rules.sensors")
+    assert isinstance(rule, Rule)
+    torch.testing.assert_close(after, rule.remember(read))
+    assert not torch.equal(rule(read)[0], rule(model.network.numbers(given | known | {"memory": before + 1.0}))[0])
 
 
 def test_a_change_holds_and_the_world_goes_on_from_it(world: Path, tmp_path: Path) -> None:

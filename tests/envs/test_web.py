@@ -107,9 +107,11 @@ def test_the_exported_step_is_that_of_python(world: Path, tmp_path: Path, steps:
         made = player.run(index, noise, given)
         tracks = rolled._frame_states[-1].tracks
         player.frames.append({
-            "video": made["next_video"][0], "sensors": made["next_sensors"][0], "action": tracks["action"][0].numpy(),
+            "video": made["next_video"][0], "sensors": made["next_sensors"][0], "memory": made["next_memory"][0],
+            "action": tracks["action"][0].numpy(),
         })  # fmt: skip
-        for name in ("video", "reward", "terminated", "sensors"):
+        assert np.abs(made["next_memory"]).max() > 0.01
+        for name in ("video", "reward", "terminated", "sensors", "memory"):
             true = tracks[name].numpy()
             assert np.abs(made[f"next_{name}"] - true).max() < TOLERANCE * max(1.0, np.abs(true).max()), (index, name)
         picture = player.picture(made["next_video"][0])

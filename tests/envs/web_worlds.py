@@ -79,8 +79,8 @@ class Player:
         before = [*missing, *self.frames[-context:]]
         given = {"noise": noise, "context": np.stack([one["video"] for one in before])[None], **text}
         given |= {
-            name: np.concatenate([one[name] for one in before])[None]
-            for name in self.shapes.inputs
+            name: np.concatenate([one[name] for one in before[-(shape[1] // len(before[-1][name])) :]])[None]
+            for name, shape in self.shapes.inputs.items()
             if name in self.model.config.network.known
         }
         seconds = [0.0 if one is None else (one - index) / self.model.config.fps for one in self.held]

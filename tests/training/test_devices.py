@@ -108,8 +108,9 @@ def test_a_step_of_a_world_with_a_past_of_its_own(tmp_path: Path) -> None:
     on_cpu = Autoencoder(AutoencoderConfig(channels=24, depth=3)).eval().requires_grad_(False)
     data = Dataset.open(tmp_path / "cart")
     recordings = Recordings(data, on_cpu, None)
-    network = DiT(config_for(data, recordings, recipe, "x").network).to("meta")
-    losses = RecordingsLesson(recordings, recipe).losses(network, 0, 1.0, torch.device("meta"))
+    network, lesson = DiT(config_for(data, recordings, recipe, "x").network), RecordingsLesson(recordings, recipe)
+    lesson.begin(network)
+    losses = lesson.losses(network.to("meta"), 0, 1.0, torch.device("meta"))
     torch.stack(list(losses.values())).sum().backward()
     assert {x.device.type for x in losses.values()} == {"meta"}
     assert any(p.grad is not None for p in network.blocks.parameters())

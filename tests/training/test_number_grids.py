@@ -15,7 +15,9 @@ from torch import Tensor
 from kinema.models.dit import DiTConfig
 from kinema.models.rules import Rule
 from kinema.training import rules
-from kinema.training.rules import ENTITY_WIDTH, choose_grids, find_grids, find_rule, roll_numbers, spacing_of
+from kinema.training.number_grids import find_grids, spacing_of
+from kinema.training.rule_examples import examples
+from kinema.training.rules import ENTITY_WIDTH, RuleCheck, choose_grids, find_rule, roll_numbers
 
 CONTEXT = 4
 
@@ -119,19 +121,22 @@ def test_a_grid_is_kept_where_it_helps_and_not_where_it_stops_what_is_slow() -> 
     grids = find_grids(recording)
     assert (grids[1] - 0.02).abs().max() < 1e-4
     rule.line.bias.copy_(torch.tensor([0.102, 0.0125]))  # in usual changes of 0.2
-    choose_grids(rule, recording, frames, grids, torch.tensor([False, True]))
-    assert not rule.get_buffer("grid").any(), "of what is not foretold, or not closer with it"
-    choose_grids(rule, recording, frames, grids, torch.tensor([True, True]))
+    check = RuleCheck.of(examples(recording, frames)[1], recording, frames)
+    choose_grids(rule, check, recording, frames, grids)
+    assert not rule.get_buffer("grid").any(), "of what is not foretold"
+    rule.line.weight[:, 0] = 1e-9
+    choose_grids(rule, check, recording, frames, grids)
     assert torch.equal(rule.get_buffer("grid")[:, 0], grids[:, 0]) and not rule.get_buffer("grid")[:, 1].any()
     one = recording.episodes[0]
     seen, bounds = one["sensors"][None, :CONTEXT], (torch.full((2,), -9.0), torch.full((2,), 9.0))
-    made = roll_numbers(rule, frames, seen, one["action"][None, :99], bounds)
+    made = roll_numbers(rule, frames, seen, one["action"][None, :99], torch.zeros(1, 0), bounds)
     assert made.shape == (1, 96, 2)
     torch.testing.assert_close(made[0, :, 0], one["sensors"][CONTEXT:100, 0], rtol=0, atol=1e-4)
     assert (made[0, :, 1] - one["sensors"][CONTEXT:100, 1]).abs().max() < 0.05
     rule.get_buffer("grid").zero_()
     assert (
-        roll_numbers(rule, frames, seen, one["action"][None, :99], bounds)[0, -1, 0] - one["sensors"][99, 0]
+        roll_numbers(rule, frames, seen, one["action"][None, :99], torch.zeros(1, 0), bounds)[0, -1, 0]
+        - one["sensors"][99, 0]
     ).abs() > 0.02
 
 
@@ -173,7 +178,7 @@ def test_a_rule_that_is_found_has_the_grids_of_its_recording(monkeypatch: pytest
 
 def test_numbers_on_a_grid_are_not_disturbed_in_training(monkeypatch: pytest.MonkeyPatch) -> None:
     given: list[Tensor] = []
-    monkeypatch.setattr(rules, "fit_bend", lambda *_, noise, **__: given.append(noise) or 0)
+    monkeypatch.setattr(rules, "fit_network", lambda *_, noise, **__: given.append(noise) or 0)
     find_rule(recorded(walk(), walk().cos()), config(2), seconds=9, steps=None, seed=0)
     assert given[0].tolist() == pytest.approx([0.0, 0.1 * 0.2])
 
@@ -182,5 +187,7 @@ def test_parts_that_are_too_short_choose_no_grid() -> None:
     recording = recorded(0.02 * (torch.arange(40) % 10), episodes=4)
     frames = config(1)
     rule = Rule(frames.known, "sensors", 1)
-    choose_grids(rule, recording, frames, torch.tensor([[0.0], [0.02]]), torch.tensor([True]))
+    check = RuleCheck.of(examples(recording, frames)[1], recording, frames)
+    assert not check.rolled
+    choose_grids(rule, check, recording, frames, torch.tensor([[0.0], [0.02]]))
     assert not rule.get_buffer("grid").any()

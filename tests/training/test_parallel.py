@@ -185,27 +185,32 @@ def test_losses_do_not_depend_on_the_number_of_ranks(
 @pytest.mark.parametrize("narrow", [False, True])
 def test_what_is_fitted_is_exact_where_weights_are_sharded_and_gathered_in_bfloat16(narrow: bool, tmp_path: Path) -> None:
     """Weights near 1/3 are off by a thousandth in bfloat16."""
-    config = replace(NETWORK, text_dim=0, known={"place": 3}, predicted={"place": 3}, relative={"place": [1.0] * 3})
+    known = {"place": 3, "memory": 8}
+    config = replace(NETWORK, text_dim=0, known=known, predicted={"place": 3}, relative={"place": [1.0] * 3})
     x = DiTInput(
         video=torch.zeros(1, 1, 3, 4, 4),
         level=torch.ones(1, 1),
         time_s=torch.zeros(1, 1),
-        vectors={"place": torch.ones(1, 1, 3)},
+        vectors={"place": torch.ones(1, 1, 3), "memory": torch.ones(1, 1, 8)},
     )
 
     def work(ranks: Ranks) -> None:
         network = DiT(config)
         torch.nn.init.zeros_(network.heads["place"].weight)
         torch.nn.init.zeros_(network.heads["place"].bias)
-        network.rules["place"].get_parameter("line.weight").fill_(1 / 3)
+        network.rules["place"].get_parameter("line.weight")[:, :3] = 1 / 3
+        network.rules["place"].get_parameter("memory.bias_hh").fill_(1 / 3)
         ranks.shard(network, "shard", narrow=narrow)
+        made = network(x)
         if ranks.first:
-            torch.save(network(x)["place"].detach(), tmp_path / "made.pt")
-        else:
-            network(x)
+            torch.save({name: made[name].detach() for name in known}, tmp_path / "made.pt")
 
     assert ended(started(2, work)) == [0, 0]
-    torch.testing.assert_close(torch.load(tmp_path / "made.pt"), torch.full((1, 1, 3), 2.0), rtol=0, atol=1e-6)
+    made, third = torch.load(tmp_path / "made.pt"), torch.tensor(1 / 3)
+    torch.testing.assert_close(made["place"], torch.full((1, 1, 3), 2.0), rtol=0, atol=1e-6)
+    kept = torch.sigmoid(third)
+    after = kept + (1 - kept) * torch.tanh(kept * third)  # of a memory of ones by a gated recurrent unit
+    torch.testing.assert_close(made["memory"], after.expand(1, 1, 8), rtol=0, atol=1e-6)
 
 
 def test_a_prior_without_places_is_sharded_and_gathered(tmp_path: Path) -> None:

@@ -93,7 +93,7 @@ def check_frames(path: str | Path, moments: dict[str, Any], model: DiTModel) -> 
     shapes: dict[str, tuple[int, ...]] = {
         "video": (frames, 1, network.channels, *size),
         "action": (frames, 1, config.action_width),
-        **{name: (frames, 1, numbers) for name, numbers in network.predicted.items()},
+        **{name: (frames, 1, numbers) for name, numbers in config.made_numbers.items()},
     }
     for name in sorted(shapes.keys() | moments["tracks"].keys()):
         track, expected = moments["tracks"].get(name), shapes.get(name)

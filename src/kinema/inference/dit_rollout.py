@@ -21,7 +21,7 @@ from kinema.diffusion.flow import sample
 from kinema.inference.frame_state import FrameState, Pair
 from kinema.models.dit import DiT, DiTInput, FrameCache
 from kinema.models.dit_model import DiTModel
-from kinema.models.rules import NUMBER_WAVES, Rule
+from kinema.models.rules import MEMORY, NUMBER_WAVES, Rule
 
 WANTED = "wanted"
 """What a network knows of the frame that it predicts, where it was trained for it (`wanted_numbers`)."""
@@ -41,8 +41,8 @@ def wanted_width(entity_numbers: int) -> int:
 
 
 def _before(model: DiTModel, states: Sequence[FrameState]) -> tuple[Tensor, dict[str, Tensor]]:
-    """The last K frames [B, K, C, h, w], and what was known at them [B, K * D] by name; where there are fewer the first is
-    repeated, with no action."""
+    """The last K frames [B, K, C, h, w], and what was known at them [B, K * D] by name, of a rule's memory that of the last one
+    [B, M]; where there are fewer the first is repeated, with no action."""
     recent = list(states[-model.config.network.context :])
     missing = model.config.network.context - len(recent)
     recent = [*(replace(recent[0], acted=False) for _ in range(missing)), *recent]
@@ -51,6 +51,8 @@ def _before(model: DiTModel, states: Sequence[FrameState]) -> tuple[Tensor, dict
     known = {"action": torch.cat(actions, -1)}
     if "sensors" in model.config.network.known:
         known["sensors"] = torch.cat([state.tracks["sensors"] for state in recent], -1)
+    if MEMORY in model.config.network.known:
+        known[MEMORY] = recent[-1].tracks[MEMORY]
     if WANTED in model.config.network.known:
         known[WANTED] = video.new_zeros(len(video), model.config.network.known[WANTED])
     return video, known
@@ -76,7 +78,7 @@ class FrameInput:
     context: Tensor
     """[B, K, C, h, w], float32, the latents of the frames before, oldest first."""
     known: dict[str, Tensor]
-    """What was known at those frames: name -> [B, K * D]."""
+    """What was known at those frames: name -> [B, K * D]; of a rule's memory that of the last one [B, M]."""
     time_s: Tensor
     """[B, 1], seconds of the predicted frame, on the clock of the cache."""
     text: Tensor | None = None
@@ -96,8 +98,8 @@ def denoise_frame(
 
     cache: earlier frames; it is left as it is. spread: `DiTModelConfig.spread`. steps: of the sampler.
 
-    Returns the estimates by name, "video" [B, C, h, w] and each of `predicted` [B, D] in float32, and the frame's own keys and
-    values of every block with time attention: those of the first pass from noise that makes the picture.
+    Returns the estimates by name, "video" [B, C, h, w], each of `predicted` [B, D] and a rule's memory in float32, and the frame's
+    own keys and values of every block with time attention: those of the first pass from noise that makes the picture.
     """
     passes: list[tuple[FrameCache, dict[str, Tensor]]] = []
     known = given.known

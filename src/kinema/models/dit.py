@@ -28,7 +28,7 @@ from torch import Tensor, nn
 from kinema.errors import ModelError
 from kinema.models.attention import attend, rms_norm, rotary, rotary_2d, rotate
 from kinema.models.priors import PicturePrior, Point, TurnedPoints, checked_places
-from kinema.models.rules import Rule, as_read
+from kinema.models.rules import MEMORY, Rule, as_read
 
 LEVEL_FEATURES = 64
 """Sines and cosines that tell the network a level."""
@@ -66,7 +66,7 @@ class DiTConfig:
     text_dim: int = 0
     """Width of the text's states; 0: it reads no text."""
     known: dict[str, int] = field(default_factory=dict)
-    """Numbers of each frame that are given, such as actions: name -> how many."""
+    """Numbers that a frame is given, such as actions and a rule's memory: name -> how many."""
     predicted: dict[str, int] = field(default_factory=dict)
     """Numbers of each frame that are predicted, such as rewards: name -> how many."""
     slots: int = 0
@@ -290,8 +290,7 @@ class TextTokens:
 
 def level_features(level: Tensor) -> Tensor:
     """Sines and cosines of levels [...] at frequencies from a quarter to 16: [..., LEVEL_FEATURES]."""
-    octave = torch.linspace(-2, 4, LEVEL_FEATURES // 2, device=level.device)
-    angle = level[..., None].float() * 2**octave * 2 * math.pi
+    angle = level[..., None].float() * 2 ** torch.linspace(-2, 4, LEVEL_FEATURES // 2, device=level.device) * 2 * math.pi
     return torch.cat([angle.sin(), angle.cos()], -1)
 
 
@@ -340,7 +339,7 @@ class DiT(nn.Module):
     def __init__(self, config: DiTConfig) -> None:
         super().__init__()
         self.config = config
-        width, p = config.width, config.patch
+        width, p, every = config.width, config.patch, config.time_every
         self.prior = PicturePrior(config) if config.prior else None
         self.video_in = nn.Conv2d(config.channels * (1 + config.context + len(config.prior)), width, p + 2, p, 1)
         self.slot_in = nn.Linear(config.slot_dim * (1 + config.context), width) if config.slots else None
@@ -352,7 +351,6 @@ class DiT(nn.Module):
         first, second = nn.Linear(LEVEL_FEATURES + known, width), nn.Linear(width, width)
         self.condition = nn.Sequential(first, nn.SiLU(), second, nn.SiLU())
         self.modulation = nn.Linear(width, 9 * width)
-        every = config.time_every
         self.blocks = nn.ModuleList(DiTBlock(config, bool(every) and i % every == every - 1) for i in range(config.depth))
         self.video_out = nn.Conv2d(width, (config.channels + len(config.prior)) * p * p, 3, padding=1)
         self.slot_out = nn.Linear(width, config.slot_dim) if config.slots else None
@@ -375,7 +373,7 @@ class DiT(nn.Module):
         return sum(bool(block.reads_frames) for block in self.blocks)
 
     def forward(self, given: DiTInput, cache: FrameCache | None = None) -> dict[str, Tensor]:
-        """Estimates: "video" [B, T, C, h, w], "slots" [B, T, S, F] where there are any, and each of `predicted` [B, T, numbers].
+        """Estimates: "video" [B, T, C, h, w], "slots" [B, T, S, F], each of `predicted` [B, T, numbers], and "memory" [B, T, M].
 
         With a cache the frames of this pass read those of the cache too, and their own keys and values are added to `cache.new`.
         ModelError: levels of another shape than the video's, or a step size for a network that reads none.
@@ -421,9 +419,11 @@ class DiT(nn.Module):
         result |= {name: head(x[:, :, 0]) for name, head in self.heads.items()}
         hidden = [given.vectors[name][..., column, None] > 0.5 for name, column in config.hidden_if.items()]
         for name, rule in self.rules.items():
-            changes, ruled = torch.tensor(config.relative[name], device=x.device), rule(self.numbers(given.vectors))
-            ruled = ruled + rule.get_buffer("left") * result[name].float()
-            moved = given.vectors[name][..., -len(changes) :].float() + changes * ruled
+            changes = torch.tensor(config.relative[name], device=x.device)
+            ruled, memory = rule(self.numbers(given.vectors))
+            ruled = changes * (ruled + rule.get_buffer("left") * result[name].float())
+            moved = given.vectors[name][..., -len(changes) :].float() + ruled
+            result |= {MEMORY: memory} if MEMORY in config.known else {}
             result[name] = torch.where(hidden[0], result[name].float(), moved) if hidden else moved
         return result
 

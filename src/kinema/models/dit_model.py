@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from kinema.autoencoder import VideoAutoencoder, fast_dtype
 from kinema.errors import ModelError
 from kinema.models.dit import DiT, DiTConfig
+from kinema.models.rules import MEMORY
 from kinema.text import TextEncoder, default_encoder
 from kinema.text.folder_encoder import FolderEncoder
 
@@ -71,6 +72,8 @@ class DiTModelConfig:
     """Recipe, steps, minutes, machine: how the weights came to be."""
 
     def __post_init__(self) -> None:
+        if MEMORY in self.network.known and not self.network.relative:
+            raise ModelError(f"{MEMORY}: expected numbers with a rule, of which it is")
         for name in ("width", "height", "frames", "space_factor", "time_factor"):
             value = getattr(self, name)
             if not isinstance(value, int) or isinstance(value, bool) or value < 1:
@@ -102,6 +105,13 @@ class DiTModelConfig:
     def first_columns(self) -> list[int]:
         """Of a recorded world's numbers those that a rollout predicts before the picture."""
         return self.entity_columns if self.numbers_first else []
+
+    @property
+    def made_numbers(self) -> dict[str, int]:
+        """Numbers of a frame that a step of a recorded world makes besides the picture, by name: those that are predicted, and the
+        memory of a rule."""
+        network = self.network
+        return network.predicted | {name: count for name, count in network.known.items() if name == MEMORY}
 
     @property
     def action_width(self) -> int:

@@ -19,6 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from kinema.errors import ModelError
+from kinema.models.rules import MEMORY
 
 if TYPE_CHECKING:
     from kinema.models.dit import DiTConfig
@@ -68,11 +69,11 @@ class PicturePrior(nn.Module):
 
     def __init__(self, config: DiTConfig) -> None:
         """config: with `prior`, of which this is the one entry. Numbers that are known and not predicted, such as actions, are
-        read too, those of the last frame."""
+        read too, those of the last frame, but no memory."""
         super().__init__()
         ((self.source, (rows, columns)),) = config.prior.items()
         self.gate, reads = config.pointing_if[self.source], config.known[self.source]
-        others = {name: n for name, n in config.known.items() if name not in (self.source, *config.predicted)}
+        others = {name: n for name, n in config.known.items() if name not in (self.source, MEMORY, *config.predicted)}
         self.others = {name: n // config.context for name, n in others.items()}
         self.bodies, self.points = list(config.bodies.get(self.source, ())), list(config.pointing.get(self.source, ()))
         self.known_if = [self.gate] * len(self.points)

@@ -1,7 +1,7 @@
 """How a recording's numbers change from frame to frame, as far as it was found out of numbers alone, before a network learned
 pictures (`kinema.training.rules`).
 
-Axes: K frames that are read, D numbers of a frame, F numbers that are read in all.
+Axes: K frames that are read, D numbers of a frame, F numbers that are read in all, M numbers of a memory.
 """
 
 from __future__ import annotations
@@ -18,6 +18,8 @@ from torch import Tensor, nn
 RULE_WIDTH = 256
 NUMBER_WAVES = (1.0, 2.0, 4.0)
 """Frequencies of the sines and cosines in which numbers are shown, in spreads."""
+MEMORY, MEMORY_WIDTH = "memory", 32
+"""Numbers of each frame that a rule passes on to the next one, by name, and how many there are."""
 LEAST_SPACING = 1e-3
 """The finest spacing that counts as a grid, in spreads."""
 
@@ -31,7 +33,12 @@ class Rule(nn.Module):
     network adds to it is in these units, so that numbers that are known exactly stay so.
 
     `grid` [2, D]: of numbers that were never seen elsewhere than on a grid, such as whole ones, a place on it and its spacing, by
-    which a rollout rounds its predictions; a spacing of 0 of numbers that are not rounded."""
+    which a rollout rounds its predictions; a spacing of 0 of numbers that are not rounded.
+
+    Where MEMORY is given [M], the rule remembers what the frames that are read do not show, such as how far a paddle's knob was
+    turned on after the paddle had reached the wall: each frame's memory is made of that of the frame before and of what is read (a
+    gated recurrent unit, Cho et al. 2014). Another small network reads it with the rest, and stands in the place of the first for
+    those numbers that are foretold better so. At the beginning of an episode the memory is zero."""
 
     def __init__(self, known: Mapping[str, int], name: str, changes: int) -> None:
         """known: numbers that are read of each name, in this order (`as_read`). name: of those that change, so many a frame."""
@@ -39,22 +46,51 @@ class Rule(nn.Module):
         reads, names = sum(known.values()), list(known)
         self.last = slice(before := sum(known[one] for one in names[: names.index(name)]), before + changes)
         """Where the last of these numbers are in what is read."""
+        self.remembers = known.get(MEMORY, 0)
+        first = sum(known[one] for one in names[: names.index(MEMORY)]) if self.remembers else 0
+        self.memory_at = slice(first, first + self.remembers)
+        """Where the memory is."""
+        self.memory = nn.GRUCell(reads - self.remembers, self.remembers) if self.remembers else None
         self.line = nn.Linear(reads, changes)
-        sizes = (reads + 2 * len(NUMBER_WAVES) * changes, RULE_WIDTH, RULE_WIDTH, RULE_WIDTH)
-        inner = [part for pair in itertools.pairwise(sizes) for part in (nn.Linear(*pair), nn.SiLU())]
-        self.bend = nn.Sequential(*inner, nn.Linear(RULE_WIDTH, changes))
-        for layer in (self.line, self.bend[-1]):
+        with_waves = reads + 2 * len(NUMBER_WAVES) * changes
+        self.bend = _small_network(with_waves, *[RULE_WIDTH] * 3, changes)
+        self.recall = _small_network(with_waves, *[RULE_WIDTH] * 3, changes) if self.remembers else None
+        last = [network[-1] for network in (self.bend, self.recall) if network is not None]
+        for layer in (self.line, *last, self.memory or nn.Identity()):
             for weight in layer.parameters():
                 nn.init.zeros_(weight)
         self.register_buffer("left", torch.ones(changes))
         self.register_buffer("grid", torch.zeros(2, changes))
         self.requires_grad_(False)
 
-    def forward(self, read: Tensor) -> Tensor:
-        """[..., D], in float32 whatever the autocast."""
-        kind = read.device.type
+    def forward(self, read: Tensor) -> tuple[Tensor, Tensor]:
+        """Changes [..., D], and the memory [..., M] of the frame that is foretold, in float32 whatever the autocast."""
+        read, kind = read.float(), read.device.type
         with torch.autocast(kind, enabled=False) if torch.amp.is_autocast_available(kind) else nullcontext():
-            return self.line(read.float()) + self.bend(self.with_waves(read.float()))  # type: ignore[no-any-return]
+            memory = self.remember(read)
+            return self.changes(self.with_memory(read, memory)), memory
+
+    def changes(self, read: Tensor) -> Tensor:
+        """Changes [..., D] from what is read, whose memory is that of the frame that is foretold already."""
+        every = self.with_waves(read)
+        made: Tensor = self.line(read) + self.bend(every)
+        return made if self.recall is None else made + self.recall(every)
+
+    def remember(self, read: Tensor) -> Tensor:
+        """The memory [..., M] of the frame that is foretold."""
+        last = read[..., self.memory_at]
+        if self.memory is None:
+            return last
+        made: Tensor = self.memory(self.without_memory(read).flatten(0, -2), last.flatten(0, -2))
+        return made.reshape(last.shape)
+
+    def without_memory(self, read: Tensor) -> Tensor:
+        """What is read besides the memory [..., F - M]."""
+        return torch.cat([read[..., : self.memory_at.start], read[..., self.memory_at.stop :]], -1)
+
+    def with_memory(self, read: Tensor, memory: Tensor) -> Tensor:
+        """What is read with this memory in the place of the last one."""
+        return torch.cat([read[..., : self.memory_at.start], memory, read[..., self.memory_at.stop :]], -1)
 
     def with_waves(self, read: Tensor) -> Tensor:
         """What is read with sines and cosines of the last numbers."""
@@ -78,6 +114,12 @@ class Rule(nn.Module):
         if name in state_dict and state_dict[name].shape[-1] == self.line.in_features:
             state_dict[name] = F.pad(state_dict[name], (0, waves))
         super()._load_from_state_dict(state_dict, prefix, *arguments)
+
+
+def _small_network(*sizes: int) -> nn.Sequential:
+    """Layers from each of these widths to the next, with SiLU between them."""
+    layers = [part for pair in itertools.pairwise(sizes) for part in (nn.Linear(*pair), nn.SiLU())]
+    return nn.Sequential(*layers[:-1])
 
 
 def as_read(vectors: Mapping[str, Tensor], relative: Mapping[str, Sequence[float]]) -> Tensor:

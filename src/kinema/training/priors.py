@@ -22,7 +22,7 @@ from kinema.models.dit import DiTConfig
 from kinema.models.priors import PicturePrior
 from kinema.training.found_parts import fit_part
 from kinema.training.recordings import Recordings
-from kinema.training.rules import CHECKED, frame_ranges
+from kinema.training.rule_examples import CHECKED, frame_ranges
 from kinema.training.seeds import seeded
 
 log = logging.getLogger(__name__)

@@ -25,6 +25,7 @@ from kinema.devices import float32_default
 from kinema.errors import InputError
 from kinema.models.dit_model import DiTModel, DiTModelConfig
 from kinema.models.hub import save
+from kinema.models.rules import MEMORY, Rule
 from kinema.training import checkpoint
 from kinema.training.begun_run import check_same_data, read_begun, recordings_identity, write_begun
 from kinema.training.board import Boards, check_boards
@@ -33,6 +34,7 @@ from kinema.training.forecast import world_kind
 from kinema.training.length import check_minutes, check_steps, worth_compiling
 from kinema.training.parallel import ALONE, Ranks
 from kinema.training.recordings import Recordings
+from kinema.training.rules import fill_memory
 from kinema.training.sharded_checkpoint import holds_run, load_run
 from kinema.training.sources import Data, absolute_folder, folder_name, weighted_folders
 from kinema.training.world_lesson import RecordingsLesson, WorldRecipe
@@ -162,6 +164,7 @@ def _train(
     trainer.board = boards
     if run.state is not None:
         trainer.load(run.state)
+        _refill(trainer, every[0])
     trainer.before_s += took_s
 
     def held_out(network: Estimator, at: torch.device) -> dict[str, float]:
@@ -183,6 +186,20 @@ def _train(
         picture = _finish(trainer, weights, dataset, recordings, config, autoencoder, one, errors)
         picture.save((one if several else out) / "rollout.png")
     return folder
+
+
+def _refill(trainer: DiTTrainer, recordings: Recordings) -> None:
+    """The recording gets the memory of the rule that a run goes on with; all ranks call it."""
+    config = trainer.config.network
+    if MEMORY not in config.known:
+        return
+    weights = trainer.averaged_state()
+    for name, changes in config.relative.items():
+        with torch.device("meta"):  # no numbers are drawn for weights that are read
+            rule, begin = Rule(config.known, name, len(changes)), f"rules.{name}."
+        rule.to_empty(device="cpu")
+        rule.load_state_dict({key.removeprefix(begin): x for key, x in weights.items() if key.startswith(begin)})
+        fill_memory(rule, recordings, config)
 
 
 def _begin(run: WorldRun, camera: str | None) -> WorldRun:

@@ -7,122 +7,67 @@ checks both: numbers that they do not foretell, as those that jump or are noise,
 Where a frame has numbers besides those of entities, such as a picture that was recorded as numbers, it is tried whether entities
 are foretold better by entities and actions alone.
 
+Another small network is trained with a memory, over stretches of frames, for what the few frames that are read do not show. Each
+number is foretold by the one that keeps it closer to the true one where parts that check are foretold from frame to frame.
+
 Numbers that are always on a grid, such as the whole numbers of a game, are rounded to it from frame to frame, so that small errors
 vanish instead of adding up, where this keeps them closer to the true ones in the frames that check.
 
-Axes: N frames, K frames that are read, A numbers of an action, D numbers of a frame, F numbers that are read in all.
+Axes: N frames, S stretches of T frames, K frames that are read, A numbers of an action, D numbers of a frame, F numbers that are
+read in all, M numbers of a memory.
 """
 
 from __future__ import annotations
 
 import copy
 import logging
+import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import cast
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from kinema.models.dit import DiTConfig
-from kinema.models.dit_model import MOST_SPREADS
-from kinema.models.rules import LEAST_SPACING, NUMBER_WAVES, Rule, as_read
+from kinema.models.rules import MEMORY, NUMBER_WAVES, Rule
 from kinema.training.found_parts import fit_part
+from kinema.training.number_grids import find_grids
 from kinema.training.recordings import Recordings, contexts
+from kinema.training.rule_examples import NAME, Examples, examples, ranges_with_checks, read_of
 from kinema.training.seeds import seeded
 
 log = logging.getLogger(__name__)
 
-NAME = "sensors"
-"""The numbers that have a rule."""
-MOST_READ, TOGETHER, CHECKED, MOST_CHECKED = 50_000_000, 64, 8, 10_000
-"""How many numbers are read at most of all frames that a rule is found by; how many frames stay together, where there are many; one
-in how many of these parts checks it, up to so many frames."""
 RIDGES = (1e-5, 1e-3, 1e-1)
 """How much a line may be drawn to zero, in mean squares of what is read: hardly, as numbers may be given twice, or more, where
 there is little to fit by."""
-BATCH, RATE, DECAY = 512, 2e-3, 0.01
+RATE, DECAY = 2e-3, 0.01
+STRETCH, EPISODES, FILLED = 32, 16, 256
+"""Frames of the stretches over which a memory is trained; how many episodes are filled with it at once, and how many frames."""
+KNOWN = (NAME, "action")
+"""What is recorded of a frame that is read."""
 RARE = 0.3
 """From how many usual changes on an error counts by its size and not by its square: a few jumps, as of a score, must not decide."""
 NOISE = 0.1
 """The most that numbers are disturbed by, in usual changes, as a rollout reads its own answers, which are a little off; but not
 those on a grid."""
-GRID_FRAMES, OFF_GRID = 200_000, 0.02
-"""Frames in which a grid is looked for, at most; how far from it, in its spacings, a number may seem to be by rounding."""
 LEAST_ROLLED, CLOSER = 8, 0.98
-"""Frames of a rollout below which it says nothing of grids, and the share of the error without one below which a grid is kept."""
+"""Frames of a rollout below which it says nothing, and the share of the error without a grid below which one is kept."""
 TRIAL, ENTITY_WIDTH = 0.2, 192
 """Share of the time in which a rule is tried that foretells entities by everything, and again in which one does so by entities
 alone; and how much of the small network is theirs then."""
+MEMORY_SHARE, GAIN, LEAST_OFF = 0.5, 0.9, 1e-3
+"""Share of the rest in which the network with a memory is trained; the share of the error of the other below which a number is
+foretold by it; and the least error, in spreads, by which the two are compared."""
 LINE_BETTER, BETTER = 0.95, 0.8
 """The share of the error of no change below which a line, and that of the line's error below which the small network, has learned
 something that holds elsewhere too."""
 
 Groups = list[tuple[list[int], Tensor]]
 """Groups of numbers: their columns, and which of what is read [F] they may be foretold by. Each column is in one group."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Examples:
-    """Frames to learn a rule from: numbers [N, K, D] and actions [N, K * A] before each, and its own numbers [N, D]."""
-
-    numbers: Tensor
-    action: Tensor
-    after: Tensor
-
-    def __len__(self) -> int:
-        return len(self.after)
-
-    def at(self, index: Tensor) -> Examples:
-        return Examples(numbers=self.numbers[index], action=self.action[index], after=self.after[index])
-
-    def read(self, config: DiTConfig, noise: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """What a network reads of these frames [N, F], what is not recorded as zeros, and how numbers change [N, D] in usual
-        changes. noise: added to the numbers before [N, K, D]."""
-        before = self.numbers if noise is None else self.numbers + noise
-        given = {name: before.new_zeros(len(self), width) for name, width in config.known.items()}
-        read = as_read(given | {"action": self.action, NAME: before.flatten(1)}, config.relative)
-        return read, (self.after - before[:, -1]) / torch.tensor(config.relative[NAME])
-
-
-def examples(recordings: Recordings, config: DiTConfig) -> tuple[Examples, Examples]:
-    """Frames that training sees and that have as many before them as the network reads: those that a rule is fitted to, and those
-    that check it, in parts of TOGETHER frames or, of few, fewer, by chance. Either may be none."""
-    parts: list[list[tuple[Tensor, Tensor, Tensor]]] = [[], []]
-    for checks, (number, begin, end) in ranges_with_checks(recordings, config):
-        one = recordings.episodes[number]
-        before = (one[name][None, begin - config.context : end].float() for name in (NAME, "action"))
-        numbers, action = (contexts(x, config.context)[0] for x in before)
-        parts[checks].append((numbers, action.flatten(1), one[NAME][begin:end].float()))
-    width, count = recordings.action_width * config.context, recordings.sensors
-    none = torch.zeros(0, config.context, count), torch.zeros(0, width), torch.zeros(0, count)
-    joined = [[torch.cat(tensors) for tensors in zip(none, *part, strict=True)] for part in parts]
-    seen, check = (Examples(numbers=numbers, action=action, after=after) for numbers, action, after in joined)
-    return seen, check
-
-
-def ranges_with_checks(recordings: Recordings, config: DiTConfig) -> Iterator[tuple[bool, tuple[int, int, int]]]:
-    """`frame_ranges`, each with whether it checks a rule."""
-    for which, part in enumerate(frame_ranges(recordings, config)):
-        yield which % CHECKED == 1 and which * TOGETHER < CHECKED * MOST_CHECKED, part
-
-
-def frame_ranges(recordings: Recordings, config: DiTConfig) -> Iterator[tuple[int, int, int]]:
-    """Number of an episode, and first and end of some frames of it, in an order by chance."""
-    lengths = [len(one[NAME]) for one in recordings.episodes[: len(recordings.episodes) - recordings.num_held_back]]
-    frames = sum(max(length - config.context, 0) for length in lengths)
-    together = min(TOGETHER, max(frames // (2 * CHECKED), 1))
-    every = [
-        (number, at, min(at + together, length))
-        for number, length in enumerate(lengths)
-        for at in range(config.context, length, together)
-    ]
-    most = MOST_READ // sum(config.known.values()) // together + 1
-    for which in np.random.default_rng(0).permutation(len(every))[:most]:
-        yield every[which]
 
 
 def readable(config: DiTConfig, entities: Sequence[int], alone: bool) -> Groups:
@@ -161,82 +106,138 @@ def fit_line(rule: Rule, seen: Examples, check: Examples, config: DiTConfig, by:
         rule.line.weight[columns], rule.line.bias[columns] = fit[:-1].T, fit[-1]
 
 
-def spacing_of(values: Tensor) -> float:
-    """The spacing of a grid, LEAST_SPACING or wider, that all values [N] of a number lie on but those that are cut off at
-    MOST_SPREADS; of a single place, its distance to these. 0: there is none."""
-    every = np.unique(values.double().numpy())
-    places = every[np.abs(every) < MOST_SPREADS]
-    places = every if len(places) == 1 else places
-    spacing = float(np.diff(places).min()) if len(places) > 1 else 0.0
-    if spacing < LEAST_SPACING:
-        return 0.0
-    counted = (places - places[0]) / spacing
-    if np.abs(counted - counted.round()).max() > OFF_GRID:
-        return 0.0
-    return float((places[-1] - places[0]) / counted[-1].round())
-
-
-def find_grids(recordings: Recordings) -> Tensor:
-    """[2, D] as `Rule.grid` has them, of numbers that change within an episode and lie on the same grid in both halves of what
-    training sees: every other episode, or the halves of a single one."""
-    most = min(GRID_FRAMES, MOST_READ // max(recordings.sensors, 1))
-    seen, parts, frames = recordings.episodes[: len(recordings.episodes) - recordings.num_held_back], list[Tensor](), 0
-    for one in seen:
-        parts.append(one[NAME].float())
-        frames += len(parts[-1])
-        if frames >= most:
-            break
-    parts = list(parts[0].chunk(2)) if len(parts) == 1 else parts
-    grids = torch.zeros(2, recordings.sensors)
-    for column in range(recordings.sensors):
-        mine = [part[:, column] for part in parts]
-        every = torch.cat(mine)
-        spacing = spacing_of(every)
-        if not spacing or all(bool((one == one[0]).all()) for one in mine):
-            continue
-        if all(abs(spacing_of(torch.cat(mine[at::2])) - spacing) < OFF_GRID * spacing for at in range(min(2, len(mine)))):
-            inside = every[every.abs() < MOST_SPREADS]
-            grids[:, column] = torch.tensor([float(inside.min()), spacing])
-    return grids
-
-
 @torch.no_grad()
-def roll_numbers(rule: Rule, config: DiTConfig, numbers: Tensor, actions: Tensor, bounds: tuple[Tensor, Tensor]) -> Tensor:
+def roll_numbers(
+    rule: Rule, config: DiTConfig, numbers: Tensor, actions: Tensor, memory: Tensor, bounds: tuple[Tensor, Tensor]
+) -> Tensor:
     """Numbers [N, T, D] after the first ones [N, K, D], each by a rule from those before it as it made them, with the actions
-    [N, K + T - 1, A] of all frames but the last. bounds: the least and the most that they can be [D]."""
+    [N, K + T - 1, A] of all frames but the last. memory: of the last of the first ones [N, M]. bounds: the least and the most that
+    numbers can be [D]."""
     context, unit = config.context, torch.tensor(config.relative[NAME])
     made = numbers
     for t in range(actions.shape[1] - context + 1):
-        known = {name: numbers.new_zeros(len(numbers), width) for name, width in config.known.items()}
-        known |= {"action": actions[:, t : t + context].flatten(1), NAME: made[:, -context:].flatten(1)}
-        after = rule.within(made[:, -1] + unit * rule(as_read(known, config.relative)), *bounds)
-        made = torch.cat([made, after[:, None]], 1)
+        given = {"action": actions[:, t : t + context].flatten(1), NAME: made[:, -context:].flatten(1), MEMORY: memory}
+        read = read_of(given, config)
+        changes, memory = rule(read)
+        made = torch.cat([made, rule.within(made[:, -1] + unit * changes, *bounds)[:, None]], 1)
     return made[:, context:]
 
 
-def choose_grids(rule: Rule, recordings: Recordings, config: DiTConfig, grids: Tensor, foretold: Tensor) -> None:
-    """The rule gets the grids of those numbers that it foretells [D] and that stay closer to the true ones with them, where parts
-    that check are rolled out: those half as long as the longest or longer, as far as the shortest of these goes. None where that is
-    fewer than LEAST_ROLLED frames."""
-    checks = [part for checks, part in ranges_with_checks(recordings, config) if checks]
-    longest = max(end - begin for _, begin, end in checks)
-    checks = [(one, begin, end) for one, begin, end in checks if 2 * (end - begin) >= longest]
-    ahead = min(end - begin for _, begin, end in checks)
-    if ahead < LEAST_ROLLED:
+@torch.no_grad()
+def fill_memory(rule: Rule, recordings: Recordings, config: DiTConfig) -> None:
+    """Each frame of a recording gets the memory of a rule, from the beginning of its episode on; of one that has no memory,
+    none."""
+    memory, context = memory_of(rule), config.context
+    if memory is None:
         return
-    numbers, actions = (
-        torch.stack(
-            [recordings.episodes[one][name][begin - config.context : begin + ahead] for one, begin, _ in checks]
-        ).float()
-        for name in (NAME, "action")
-    )
-    bounds = recordings.scaled(recordings.least), recordings.scaled(recordings.most)
+    episodes = sorted(recordings.episodes, key=lambda one: len(one[NAME]))
+    for one in episodes:
+        one[MEMORY] = torch.zeros(1, 1).expand(len(one[NAME]), rule.remembers)
+    if not memory.get_parameter("weight_hh_l0").any():
+        return
+    for some in (episodes[at : at + EPISODES] for at in range(0, len(episodes), EPISODES)):
+        longest, last = len(some[-1][NAME]), torch.zeros(1, len(some), rule.remembers)
+        made = [torch.zeros(len(some), 1, rule.remembers)]
+        for begin in range(0, longest - 1, FILLED):
+            at = torch.arange(begin - context + 1, min(begin + FILLED, longest - 1) + 1)
+            rows = [at.clamp(0, len(one[NAME]) - 1) for one in some]
+            given = {
+                name: torch.stack([one[name][row].float() for one, row in zip(some, rows, strict=True)]) for name in KNOWN
+            }
+            given["action"][:, at < 0] = 0.0
+            read = read_of({name: contexts(x, context).flatten(0, 1).flatten(1) for name, x in given.items()}, config)
+            after, last = memory(rule.without_memory(read).reshape(len(some), len(at) - context, -1), last)
+            made.append(after)
+        for one, track in zip(some, torch.cat(made, 1), strict=True):
+            one[MEMORY] = track[: len(one[NAME])].clone()
+
+
+def memory_of(rule: Rule) -> nn.GRU | None:
+    """The rule's memory as a network for stretches [S, T, F - M], with the same weights; None: it has none."""
+    if rule.memory is None:
+        return None
+    memory = nn.GRU(rule.memory.input_size, rule.memory.hidden_size, batch_first=True, device="meta").to_empty(device="cpu")
+    memory.load_state_dict({f"{name}_l0": x for name, x in rule.memory.state_dict().items()})
+    return memory
+
+
+@torch.no_grad()
+def missed(rule: Rule, check: Examples, config: DiTConfig, memory: Tensor | None = None) -> Tensor:
+    """Errors [N, D] in usual changes. memory: of the frames before the parts [S, M]; None: nothing is remembered there."""
+    (read, moved), (index, there), network = check.read(config), check.every_part(), memory_of(rule)
+    if network is None:
+        return rule.changes(read) - moved
+    begun = torch.zeros(len(index), rule.remembers) if memory is None else memory
+    remembered, _ = network(rule.without_memory(read[index]), begun[None])
+    return rule.changes(rule.with_memory(read[index], remembered))[there] - moved
+
+
+@dataclass(frozen=True, kw_only=True)
+class RuleCheck:
+    """Parts that check a rule: their frames, and the episode and first frame of each; and which of them are rolled out, so many
+    frames far: those half as long as the longest or longer, as far as the shortest of these goes; none where that is fewer than
+    LEAST_ROLLED."""
+
+    examples: Examples
+    places: list[tuple[int, int]]
+    rolled: list[int]
+    ahead: int
+
+    @staticmethod
+    def of(examples: Examples, recordings: Recordings, config: DiTConfig) -> RuleCheck:
+        parts = [part for checks, part in ranges_with_checks(recordings, config) if checks]
+        longest = max(end - begin for _, begin, end in parts)
+        rolled = [i for i, (_, begin, end) in enumerate(parts) if 2 * (end - begin) >= longest]
+        ahead = min(parts[i][2] - parts[i][1] for i in rolled)
+        places = [(one, begin) for one, begin, _ in parts]
+        return RuleCheck(examples=examples, places=places, rolled=rolled if ahead >= LEAST_ROLLED else [], ahead=ahead)
+
+    def memory(self, rule: Rule, recordings: Recordings) -> Tensor:
+        """What a rule that the recording is filled with remembers before each part [S, M]."""
+        if not rule.remembers:
+            return torch.zeros(len(self.places), 0)
+        return torch.stack([recordings.episodes[one][MEMORY][begin - 1] for one, begin in self.places])
+
+    def off(self, rule: Rule, recordings: Recordings, config: DiTConfig) -> Tensor:
+        """How far numbers are off after each frame of a rollout [T, D], in spreads, on the mean; after one frame where none is
+        rolled out [1, D]. The recording is filled with the rule's memory."""
+        memory = self.memory(rule, recordings)
+        if not self.rolled:
+            error = missed(rule, self.examples, config, memory)
+            return error.abs().mean(0, keepdim=True) * torch.tensor(config.relative[NAME])
+        places = [self.places[i] for i in self.rolled]
+        numbers, actions = (
+            torch.stack(
+                [recordings.episodes[one][name][at - config.context : at + self.ahead] for one, at in places]
+            ).float()
+            for name in KNOWN
+        )
+        bounds = recordings.scaled(recordings.least), recordings.scaled(recordings.most)
+        made = roll_numbers(rule, config, numbers[:, : config.context], actions[:, :-1], memory[self.rolled], bounds)
+        return (made - numbers[:, config.context :]).abs().mean(0)
+
+    def far_off(self, rule: Rule, recordings: Recordings, config: DiTConfig) -> Tensor:
+        """The mean logarithm of how far numbers are off after 1, 2, 4 frames and so on [D]."""
+        off = self.off(rule, recordings, config)
+        return off[[2**i - 1 for i in range(len(off).bit_length())]].clamp_min(LEAST_OFF).log().mean(0)
+
+
+def foretold_by(rule: Rule) -> Tensor:
+    """Which numbers a rule foretells [D]."""
+    last = [cast(nn.Linear, network[-1]).weight for network in (rule.bend, rule.recall) if network is not None]
+    return torch.cat([rule.line.weight, *last], -1).any(-1)
+
+
+def choose_grids(rule: Rule, check: RuleCheck, recordings: Recordings, config: DiTConfig, grids: Tensor) -> None:
+    """The rule gets the grids of those numbers that it foretells and that stay closer to the true ones with them. The recording is
+    filled with its memory."""
+    if not check.rolled:
+        return
     off = list[Tensor]()
     for tried in (torch.zeros_like(grids), grids):
         rule.get_buffer("grid").copy_(tried)
-        made = roll_numbers(rule, config, numbers[:, : config.context], actions[:, :-1], bounds)
-        off.append((made - numbers[:, config.context :]).abs().mean((0, 1)))
-    rule.get_buffer("grid").copy_(torch.where(foretold & (off[1] < CLOSER * off[0]), grids, 0.0))
+        off.append(check.off(rule, recordings, config).mean(0))
+    rule.get_buffer("grid").copy_(torch.where(foretold_by(rule) & (off[1] < CLOSER * off[0]), grids, 0.0))
 
 
 def missed_by(error: Tensor) -> Tensor:
@@ -244,27 +245,39 @@ def missed_by(error: Tensor) -> Tensor:
     return F.huber_loss(error, torch.zeros_like(error), reduction="none", delta=RARE).mean(0)
 
 
-def _masks(rule: Rule, by: Groups) -> list[Tensor]:
-    """0 for weights of the small network's layers that are held at 0, else 1. Where entities are foretold by themselves, the first
-    ENTITY_WIDTH of each layer are theirs."""
-    layers = [layer for layer in rule.bend if isinstance(layer, nn.Linear)]
-    masks = [torch.ones_like(layer.weight) for layer in layers]
-    if len(by) > 1:
-        (columns, reads), _ = by
-        masks[0][:ENTITY_WIDTH] *= torch.cat([reads, reads[rule.last].repeat(2 * len(NUMBER_WAVES))])
+def _masks(rule: Rule, memory: nn.GRU | None, by: Groups, recorded: Tensor) -> list[tuple[Tensor, Tensor]]:
+    """Weights of a small network, and of what a memory reads, each with 1 for those that are trained and 0 for those held at 0: of
+    what is not recorded [F], as it says nothing. Where entities are foretold by themselves, the first ENTITY_WIDTH of each layer
+    are theirs; what is remembered, and what follows from it, are of them alone."""
+    network = rule.bend if memory is None else cast(nn.Sequential, rule.recall)
+    weights: list[Tensor] = [layer.weight for layer in network if isinstance(layer, nn.Linear)]
+    masks = [torch.ones_like(weight) for weight in weights]
+
+    def with_waves(reads: Tensor) -> Tensor:
+        return torch.cat([reads, reads[rule.last].repeat(2 * len(NUMBER_WAVES))]).float()
+
+    masks[0] *= with_waves(recorded)
+    (columns, reads), *others = by
+    if memory is not None:
+        masks[0] *= with_waves(reads)
+        weights.append(memory.get_parameter("weight_ih_l0"))
+        masks.append(rule.without_memory(recorded & reads).float().expand_as(weights[-1]))
+    elif others:
+        masks[0][:ENTITY_WIDTH] *= with_waves(reads)
         for mask in masks[1:-1]:
             mask[:ENTITY_WIDTH, ENTITY_WIDTH:] = 0.0
         masks[-1][columns, ENTITY_WIDTH:] = 0.0
-    return masks
+    return list(zip(weights, masks, strict=True))
 
 
-def fit_bend(
+def fit_network(
     rule: Rule,
     seen: Examples,
     check: Examples,
     config: DiTConfig,
     by: Groups,
     *,
+    remembers: bool,
     noise: Tensor,
     seconds: float,
     steps: int | None,
@@ -272,47 +285,72 @@ def fit_bend(
     show: Callable[[str], None] | None = None,
 ) -> int:
     """To what the line leaves, for so long or so many steps, whichever ends first; kept as it was when the examples that check were
-    foretold best, and only for numbers that are foretold much better with it. noise: the most that numbers are disturbed by [D].
-    Returns the steps."""
-    generator, layers = torch.Generator().manual_seed(seed), [one for one in rule.bend if isinstance(one, nn.Linear)]
-    masks = _masks(rule, by)
-    recorded = (seen.read(config)[0] != 0).any(0)  # what is not says nothing
-    masks[0] *= torch.cat([recorded, recorded[rule.last].repeat(2 * len(NUMBER_WAVES))])
-    for layer, mask in zip(layers, masks, strict=True):
-        layer.weight *= mask
-    x_check, y_check = check.read(config)
+    foretold best, and only for numbers that are foretold much better with it. remembers: the one with a memory. noise: the most
+    that numbers are disturbed by [D]. Returns the steps."""
+    generator, network, memory, frames = torch.Generator().manual_seed(seed), rule.bend, None, 1
+    if remembers and rule.memory is not None:
+        network, frames = cast(nn.Sequential, rule.recall), min(STRETCH, int(seen.parts.max()))
+        with seeded(seed):
+            memory = nn.GRU(rule.memory.input_size, rule.remembers, batch_first=True)
+    recorded = (seen.read(config)[0] != 0).any(0)
+    recorded[rule.memory_at] = remembers
+    masks = _masks(rule, memory, by, recorded)
+    (x_check, y_check), (index, there) = check.read(config), check.every_part()
     with torch.no_grad():
         of_line, still = missed_by(rule.line(x_check) - y_check), float(missed_by(y_check).mean())
+        for weight, mask in masks:
+            weight.mul_(mask)
+
+    def foretold(read: Tensor) -> Tensor:
+        """Changes [S, T, D] of what is read in stretches [S, T, F], at the beginning of which nothing is remembered."""
+        read = read if memory is None else rule.with_memory(read, memory(rule.without_memory(read))[0])
+        return rule.line(read) + network(rule.with_waves(read))  # type: ignore[no-any-return]
 
     def loss() -> Tensor:
-        batch = seen.at(torch.randint(len(seen), (BATCH,), generator=generator))
-        size = noise * torch.rand(BATCH, 1, 1, generator=generator)
+        which, counts = seen.sequences(frames, generator)
+        batch = seen.at(which.flatten())
+        size = noise * torch.rand(len(batch), 1, 1, generator=generator)
         read, moved = batch.read(config, size * torch.randn(batch.numbers.shape, generator=generator))
-        return missed_by(rule(read) - moved).mean()
+        made = foretold(read.reshape(*which.shape, -1))
+        return missed_by(made[counts] - moved[counts.flatten()]).mean()
 
     def left() -> Tensor:
-        error = missed_by(rule(x_check) - y_check)
+        error = missed_by(foretold(x_check[index])[there] - y_check)
         return torch.where(error < BETTER * of_line, error, of_line)
 
     def say(step: int, error: float) -> None:
         if show is not None:
             show(f"numbers: step {step}  error {error / max(still, 1e-12):.2f} of leaving them as they were")
 
-    rule.bend.requires_grad_(True)
+    part = network if memory is None else nn.ModuleList([network, memory])
+    part.requires_grad_(True)
     hooks = [
-        layer.weight.register_hook(lambda gradient, mask=mask: gradient * mask)  # type: ignore[no-untyped-call]
-        for layer, mask in zip(layers, masks, strict=True)
+        weight.register_hook(lambda gradient, mask=mask: gradient * mask)  # type: ignore[no-untyped-call]
+        for weight, mask in masks
     ]
     step, _ = fit_part(
-        rule.bend, loss, lambda: left().mean(), before=float(of_line.mean()), rate=RATE, decay=DECAY, seconds=seconds,
+        part, loss, lambda: left().mean(), before=float(of_line.mean()), rate=RATE, decay=DECAY, seconds=seconds,
         steps=steps, show=say,
     )  # fmt: skip
     for hook in hooks:
         hook.remove()
     with torch.no_grad():
-        useless = left() == of_line
-    layers[-1].weight[useless], layers[-1].bias[useless] = 0.0, 0.0
+        useless, last = left() == of_line, cast(nn.Linear, network[-1])
+    last.weight[useless], last.bias[useless] = 0.0, 0.0
+    if rule.memory is not None and memory is not None and not useless.all():
+        rule.memory.load_state_dict({name.removesuffix("_l0"): x for name, x in memory.state_dict().items()})
     return step
+
+
+def joined(rule: Rule, other: Rule, better: Tensor) -> Rule:
+    """A rule by whose small network with a memory, that of the other, numbers are foretold where that is better [D]."""
+    both = copy.deepcopy(rule)
+    cast(nn.Module, both.memory).load_state_dict(cast(nn.Module, other.memory).state_dict())
+    cast(nn.Module, both.recall).load_state_dict(cast(nn.Module, other.recall).state_dict())
+    for network, unused in ((both.bend, better), (both.recall, ~better)):
+        last = cast(nn.Linear, cast(nn.Sequential, network)[-1])
+        last.weight[unused], last.bias[unused] = 0.0, 0.0
+    return both
 
 
 def find_rule(
@@ -324,44 +362,59 @@ def find_rule(
     seed: int,
     show: Callable[[str], None] | None = None,
 ) -> dict[str, Tensor]:
-    """The weights of a rule of how a recording's numbers change. seconds, steps: that it may take; the line is fitted in any case.
-    show: gets a line now and then."""
+    """The weights of a rule of how a recording's numbers change; the recording is filled with its memory. seconds, steps: that it
+    may take; the line is fitted in any case. show: gets a line now and then."""
     began = time.monotonic()
     with seeded(seed):
         rule = Rule(config.known, NAME, recordings.sensors)
-    seen, check = examples(recordings, config)
-    if not len(seen) or not len(check):
+    seen, checking = examples(recordings, config)
+    if not len(seen) or not len(checking):
         log.info("numbers: no rule of how they change, as episodes are too short")
         return rule.state_dict()
     entities, grids = recordings.entity_columns, find_grids(recordings)
     noise = torch.where(grids[1] > 0, 0.0, NOISE * torch.tensor(config.relative[NAME]))
-    read, moved = check.read(config)
-    groups = [readable(config, entities, alone) for alone in (False, True)[: 1 + (0 < len(entities) < recordings.sensors)]]
+    has_others, check = 0 < len(entities) < recordings.sensors, RuleCheck.of(checking, recordings, config)
+    groups = [readable(config, entities, alone) for alone in (False, True)[: 1 + has_others]]
     lines = [copy.deepcopy(rule) for _ in groups]
     for line, by in zip(lines, groups, strict=True):
-        fit_line(line, seen, check, config, by)
+        fit_line(line, seen, checking, config, by)
     left_s = seconds - (time.monotonic() - began)
 
-    def bent(which: int, share: float) -> tuple[Rule, int]:
+    def fitted(alone: bool, share: float, remembers: bool = False) -> tuple[Rule, int]:
         """With a small network that is fitted in this share of what is left."""
-        one, most = copy.deepcopy(lines[which]), None if steps is None else round(share * steps)
+        one, most = copy.deepcopy(lines[alone]), None if steps is None else round(share * steps)
         if left_s <= 0 or most == 0:
             return one, 0
-        return one, fit_bend(
-            one, seen, check, config, groups[which], noise=noise, seconds=share * left_s, steps=most, seed=seed, show=show
-        )
+        return one, fit_network(
+            one, seen, checking, config, groups[alone], remembers=remembers, noise=noise, seconds=share * left_s, steps=most,
+            seed=seed, show=show,
+        )  # fmt: skip
 
-    tried = [bent(which, TRIAL)[0] for which in range(len(lines))] if len(lines) > 1 else lines
-    best = int(np.argmin([float(missed_by(one(read) - moved)[entities].sum()) for one in tried]))
-    rule, did = bent(best, 1 - TRIAL * len(lines) if len(lines) > 1 else 1.0)
-    foretold = torch.cat([rule.line.weight, cast(nn.Linear, rule.bend[-1]).weight], -1).any(-1)
-    rule.get_buffer("left").copy_(torch.where(foretold, (rule(read) - moved).abs().mean(0).clamp_max(1.0), 1.0))
-    choose_grids(rule, recordings, config, grids, foretold)
-    error = missed_by(rule(read) - moved).mean() / missed_by(moved).mean().clamp_min(1e-12)
+    tried = [fitted(bool(alone), TRIAL)[0] for alone in range(len(lines))] if has_others else lines
+    errors = [float(missed_by(missed(one, checking, config))[entities].sum()) for one in tried]
+    alone, share = errors.index(min(errors)) > 0, 1 - TRIAL * len(lines) if has_others else 1.0
+    rule, did = fitted(alone, share * (1 - MEMORY_SHARE) if rule.remembers else share)
+    fill_memory(rule, recordings, config)
+    choose_grids(rule, check, recordings, config, grids)
+    remembers = False
+    if rule.remembers:
+        other, more = fitted(alone, share * MEMORY_SHARE, True)
+        off = check.far_off(rule, recordings, config)
+        fill_memory(other, recordings, config)
+        choose_grids(other, check, recordings, config, grids)
+        better = check.far_off(other, recordings, config) < off + math.log(GAIN)
+        both, did = joined(rule, other, better), did + more
+        choose_grids(both, check, recordings, config, grids)
+        remembers = bool((check.far_off(both, recordings, config) - off)[entities or slice(None)].mean() < 0)
+        rule = both if remembers else rule
+    fill_memory(rule, recordings, config)
+    error, moved = missed(rule, checking, config, check.memory(rule, recordings)), checking.read(config)[1]
+    rule.get_buffer("left").copy_(torch.where(foretold_by(rule), error.abs().mean(0).clamp_max(1.0), 1.0))
     log.info(
-        "numbers: after %d steps a rule errs by %.2f of leaving them as they were, in frames kept to check it%s",
+        "numbers: after %d steps a rule errs by %.2f of leaving them as they were, in frames kept to check it%s%s",
         did,
-        error,
-        "; entities by entities alone" if best else "",
+        missed_by(error).mean() / missed_by(moved).mean().clamp_min(1e-12),
+        "; entities by entities alone" if alone else "",
+        "; it remembers" if remembers else "",
     )
     return rule.state_dict()

@@ -16,7 +16,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 import numpy as np
 import torch
@@ -26,9 +26,11 @@ from kinema.diffusion.flow import draw_levels, mean_one, noise_to, squared_error
 from kinema.errors import InputError
 from kinema.inference.dit_rollout import WANTED, wanted_numbers
 from kinema.models.dit import SIZES, DiT, DiTInput
+from kinema.models.rules import MEMORY, Rule
 from kinema.training.dit_trainer import DiTRecipe, Estimator
 from kinema.training.parallel import WHOLE, Share
 from kinema.training.recordings import Recordings, contexts
+from kinema.training.rules import fill_memory
 from kinema.training.seeds import StepDraw, step_rng
 
 MOVED = 0.25
@@ -79,9 +81,9 @@ class WorldRecipe(DiTRecipe):
     relative: bool = True
     """Whether numbers are predicted as changes from the last ones (`DiTConfig.relative`), and their errors count in what they
     usually change by."""
-    rule_share: float = 0.1
+    rule_share: float = 0.15
     """Share of the time, of FOUND_MINUTES at most, in which is found how numbers change (`kinema.training.rules`); 0: a line
-    alone."""
+    alone, and no memory."""
     prior_share: float = 0.05
     """The same for what pictures look like by numbers of entities (`kinema.training.priors`); 0: no priors."""
     numbers_weight: float = 0.05
@@ -173,6 +175,8 @@ class WorldBatch:
         """What the network reads, at these levels."""
         known = ("action", "sensors")
         vectors = {name: contexts(self.tracks[name], self.before).flatten(2) for name in known if name in self.tracks}
+        if MEMORY in self.tracks:
+            vectors[MEMORY] = self.tracks[MEMORY][:, self.before - 1 : -1]
         return DiTInput(
             video=noise_to(self.clean(), level, self.noise),
             level=level,
@@ -214,7 +218,7 @@ def draw_world_batch(
     if not recordings.sensors:
         del tracks["sensors"]
     video, k = tracks["video"], recipe.context
-    targets = {name: x[:, k:] for name, x in tracks.items() if name != "action"}
+    targets = {name: x[:, k:] for name, x in tracks.items() if name not in ("action", MEMORY)}
     lives, wanted, jumps = torch.ones(b, 1, 1), None, torch.zeros(b, dtype=torch.bool)
     unit = recordings.changes if recipe.relative else torch.ones(recordings.sensors)
     number_weight = (unit**-2).expand(b, t, -1)
@@ -231,8 +235,9 @@ def draw_world_batch(
             targets["sensors"][..., recordings.entity_columns], with_numbers, hidden[:, None].expand(b, t)
         )
         number_weight = torch.where(hidden[:, None, None], 1.0, number_weight) * _shares(~with_numbers)[..., None]
-        for name, unknown in (("action", jumps), ("sensors", hidden)):
-            tracks[name] = torch.where(unknown[:, None, None], 0.0, tracks[name])
+        for name, unknown in (("action", jumps), ("sensors", hidden), (MEMORY, hidden)):
+            if name in tracks:
+                tracks[name] = torch.where(unknown[:, None, None], 0.0, tracks[name])
         lives = _shares(~jumps)[:, None, None]
     rough = torch.rand(b, 1, 1, 1, 1, generator=generator) * (0.0 if held_back else recipe.noise)
     text = mask = None
@@ -313,10 +318,13 @@ class RecordingsLesson:
         return min(int(2 ** rng.choice(4, p=(0.6, 0.2, 0.12, 0.08))), self.recipe.own_most)
 
     def begin(self, network: DiT) -> None:
-        """The network gets the rule by which numbers change, and the prior of its pictures."""
-        if self.rule is not None:
-            for rule in network.rules.values():
+        """The network gets the rule by which numbers change, and the prior of its pictures; recordings are filled with the memory
+        of the rule."""
+        for rule in network.rules.values():
+            if self.rule is not None:
                 rule.load_state_dict(self.rule)
+            for recordings in self.recordings:
+                fill_memory(cast(Rule, rule), recordings, network.config)
         if self.prior is not None and network.prior is not None:
             network.prior.load_state_dict(self.prior)
 

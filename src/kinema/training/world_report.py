@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import torch
@@ -23,8 +24,10 @@ from kinema.inference.frame_state import FrameState
 from kinema.inference.rollout import split_frames
 from kinema.media.contact_sheet import contact_sheet
 from kinema.models.dit_model import DiTModel, DiTModelConfig
+from kinema.models.rules import Rule
 from kinema.statistics import auroc
 from kinema.training.recordings import Recordings
+from kinema.training.rules import fill_memory
 
 TRIED = 8
 """Stretches by which is chosen whether entities are predicted first."""
@@ -65,6 +68,12 @@ def roll(
     return states[known:]
 
 
+def fill_recording(model: DiTModel, recordings: Recordings) -> None:
+    """A recording gets the memory of the model's rule, without which its episodes cannot be stepped."""
+    for rule in model.network.rules.values():
+        fill_memory(cast(Rule, rule), recordings, model.config.network)
+
+
 def changed_error(made: NDArray[np.uint8], truth: NDArray[np.uint8], last: NDArray[np.uint8]) -> float:
     """Root mean squared error, in levels of 255, on the pixels of the true pictures [B, H, W, 3] that differ from the last known
     ones; nan where none does."""
@@ -90,6 +99,7 @@ class Rollouts:
 def roll_held_back(model: DiTModel, recordings: Recordings, count: int = 16, steps: int = 1) -> Rollouts:
     """`count` stretches of episodes that are held back, of up to AHEAD frames after START_FRAMES known ones; steps: of the
     sampler."""
+    fill_recording(model, recordings)
     rng = np.random.default_rng(12345)
     held = recordings.num_held_back > 0
     longest = recordings.longest(held_back=held)
@@ -145,6 +155,7 @@ class Events:
 def step_to_ends(model: DiTModel, recordings: Recordings, steps: int = 1) -> Events:
     """The last frames of held-back episodes, those that terminate where there are any, a fixed draw of ENDS at most, stepped with
     their true actions: stretches from anywhere hardly ever hold an end. Episodes that are shorter than the usual are left out."""
+    fill_recording(model, recordings)
     number, count = recordings.num_held_back, len(recordings.episodes)
     every = range(count - number, count) if number else range(count)
     ending = [one for one in every if float(recordings.episodes[one]["terminated"][-1]) > 0] or list(every)
@@ -206,6 +217,7 @@ def in_better_order(model: DiTModel, recordings: Recordings) -> tuple[DiTModel, 
     of them alone."""
     if not model.config.numbers_first:
         return model, {}
+    fill_recording(model, recordings)
     frames = min(START_FRAMES + AHEAD, recordings.longest(held_back=False))
     known = min(START_FRAMES, frames - 1)
     tracks, text = _on_device(model, recordings, recordings.sample_windows(np.random.default_rng(2468), TRIED, frames, 0))

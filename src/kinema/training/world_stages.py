@@ -26,7 +26,7 @@ from kinema.models.dit import SIZES, DiTConfig
 from kinema.models.dit_model import DiTModelConfig
 from kinema.models.hub import weights_folder
 from kinema.models.priors import PicturePrior, Point, TurnedPoints
-from kinema.models.rules import Rule
+from kinema.models.rules import MEMORY, MEMORY_WIDTH, Rule
 from kinema.text.folder_encoder import encoder_entries, open_text_encoder
 from kinema.training import checkpoint
 from kinema.training.autoencoder.fine_tune import fine_tune
@@ -81,6 +81,7 @@ def config_for(data: Dataset, recordings: Recordings, recipe: WorldRecipe, name:
     about = data.about
     across, depth, heads = SIZES[recipe.size]
     numbers = {"action": recordings.action_width, **({"sensors": recordings.sensors} if recordings.sensors else {})}
+    memory = {MEMORY: MEMORY_WIDTH} if recordings.sensors and recipe.relative and recipe.rule_share > 0 else {}
     wanted = (
         {WANTED: wanted_width(len(recordings.entity_columns))} if recordings.entity_columns and recipe.wanted_share else {}
     )
@@ -106,7 +107,7 @@ def config_for(data: Dataset, recordings: Recordings, recipe: WorldRecipe, name:
             relative={"sensors": [round(x, 4) for x in recordings.changes.tolist()]}
             if recordings.sensors and recipe.relative
             else {},
-            known={track: recipe.context * count for track, count in numbers.items()} | wanted,
+            known={track: recipe.context * count for track, count in numbers.items()} | memory | wanted,
             predicted={"reward": 1, "terminated": 1, **({"sensors": recordings.sensors} if recordings.sensors else {})},
         ),
         autoencoder=AUTOENCODER if recipe.autoencoder_share else recipe.autoencoder,
@@ -138,7 +139,8 @@ def config_for(data: Dataset, recordings: Recordings, recipe: WorldRecipe, name:
 def as_begun(config: DiTModelConfig, began: DiTConfig) -> DiTModelConfig:
     """With what is found out from recordings, as the run that goes on found it, perhaps by an earlier version."""
     names = ("pointing", "pointing_if", "bodies", "prior", "relative", "hidden_if")
-    return replace(config, network=replace(config.network, **{name: getattr(began, name) for name in names}))
+    known = {name: count for name, count in config.network.known.items() if name != MEMORY or name in began.known}
+    return replace(config, network=replace(config.network, **{name: getattr(began, name) for name in names}, known=known))
 
 
 def _pointing(recordings: Recordings, spec: dict[str, Any], context: int, wanted: bool) -> dict[str, list[Point]]:

@@ -259,7 +259,7 @@ def _step(model: DiTModel, shapes: StepShapes) -> dict[str, Any]:
         "inputs": {name: list(shape) for name, shape in shapes.inputs.items()},
         "pairs": shapes.pairs,
         "known": [name for name in network.known if name != WANTED],
-        "predicted": network.predicted,
+        "predicted": model.config.made_numbers,
         "text": bool(network.text_dim),
     }
 

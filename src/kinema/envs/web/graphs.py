@@ -76,7 +76,7 @@ class ExportedStep(nn.Module):
     """One frame of a recorded world, from tensors to tensors.
 
     Inputs by name as `step_shapes` has them, then "text" and "text_mask" where the world reads a text. Outputs, all with "next_"
-    before their names: "video" [1, C, h, w], each of `predicted` [1, D], and "keys_i" and "values_i" [1, N, heads, 1, D], the
+    before their names: "video" [1, C, h, w], each of `made_numbers` [1, D], and "keys_i" and "values_i" [1, N, heads, 1, D], the
     frame's own for the ring.
     """
 
@@ -88,7 +88,7 @@ class ExportedStep(nn.Module):
         self.spread, self.steps, self.shapes = model.config.spread, steps, step_shapes(model)
         self.first, self.bounds = model.config.first_columns, model.number_bounds
         self.names = [*self.shapes.inputs, *(("text", "text_mask") if model.config.network.text_dim else ())]
-        self.outputs = ["video", *model.config.network.predicted]
+        self.outputs = ["video", *model.config.made_numbers]
         self.outputs += [name for name in self.shapes.inputs if name.startswith(("keys_", "values_"))]
 
     def forward(self, *given: Tensor) -> tuple[Tensor, ...]:

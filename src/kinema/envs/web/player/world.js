@@ -127,7 +127,10 @@ export class World {
     const given = { noise: this.float(inputs.noise, noise) };
     const before = this.before();
     given.context = this.float(inputs.context, joined(before.map((frame) => frame.video)));
-    for (const name of this.about.known) given[name] = this.float(inputs[name], joined(before.map((frame) => frame[name])));
+    for (const name of this.about.known) {
+      const frames = size(inputs[name]) / this.last[name].length; // of a memory the last one only
+      given[name] = this.float(inputs[name], joined(before.slice(-frames).map((frame) => frame[name])));
+    }
     if (this.places) {
       const now = this.last.index + 1;
       const seconds = Float32Array.from(this.heldBy, (index) => (index === null ? 0 : (index - now) / this.about.fps));
