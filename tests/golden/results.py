@@ -176,7 +176,14 @@ def recorded_world(model: Model) -> Arrays:
         folder = Path(kept)
         record("CartPole-v1", folder / "cart", episodes_wanted=3, size=(32, 48))
         recipe = WorldRecipe(
-            autoencoder_share=0.0, compile=False, frames=4, batch=2, size="nano", time_every=2, open_gates=False
+            autoencoder_share=0.0,
+            compile=False,
+            frames=4,
+            batch=2,
+            size="nano",
+            time_every=2,
+            open_gates=False,
+            rule_share=0.0,
         )
         data = Dataset.open(folder / "cart")
         recordings = Recordings(data, load_autoencoder(weights_folder() / "codec-8x8", dtype=torch.float32), None)
