@@ -2,12 +2,14 @@
 
 DIR is a clone of github.com/eloialonso/diamond (its main branch; nothing of it is part of Kinema, and Hydra, W&B and its
 environments are not needed). Its denoiser is trained as its trainer does it: its Atari configuration, optimizer, learning rate,
-batches and frames of its own past; `kinema train world` trains at the same time on the same recording with the same episodes held
-back. Each is a process with one thread, and both have the same minutes. Then both step the same held-back stretches with their true
-actions, DIAMOND with its three steps of the sampler, Kinema with one, as worlds are stepped: error on the pixels that changed since
-the last known picture, in levels of 255, beside that of copying it, as in `benchmarks.recorded_worlds`, but against the recorded
-pictures for both. RECORDING is an environment that `benchmarks.recorded_worlds` recorded, or the folder of any recording with
-one-of-N actions. The last part times training steps of both, a frame target each, taken in turns on one thread.
+batches and frames of its own past; `kinema train world` trains at the same time on the same recording with the same episodes
+held back, or has done so before (`--ours RUN`). Each is a process with one thread, and both have the same minutes. Then both
+step the same held-back stretches with their true actions, DIAMOND with its three steps of the sampler, Kinema with one, as
+worlds are stepped: error on the pixels that changed since the last known picture, in levels of 255, beside that of copying it,
+as in `benchmarks.recorded_worlds`, but against the recorded pictures for both. RECORDING is an environment that
+`benchmarks.recorded_worlds` recorded, or the folder of any recording. DIAMOND's configuration knows actions that are one of N;
+where an action is a box of numbers, a linear map of them takes the place of its table of vectors, the one change to it. The
+last part times training steps of both, a frame target each, taken in turns on one thread.
 --write puts tables into docs/measurements/, where rows of other recordings stay, and a sheet of each into docs/pictures/.
 
 Axes: B stretches, T frames, C channels.
@@ -78,6 +80,28 @@ HEAD = "# Beside DIAMOND"
 
 
 @dataclass(frozen=True)
+class ActionsOf:
+    """A recording's actions as DIAMOND reads them: the number of one of `width`, or a box of `width` numbers."""
+
+    width: int
+    box: bool = False
+
+    @classmethod
+    def of(cls, recording: Dataset) -> ActionsOf:
+        """InputError: its actions are neither."""
+        space = recording.about["action"]
+        if space["type"] not in ("discrete", "box"):
+            raise InputError(
+                f"{recording.folder} has actions of type {space['type']}; DIAMOND can be given discrete or box ones"
+            )
+        return cls(recording.episode(0).action.shape[-1], space["type"] == "box")
+
+    def read(self, rows: Tensor) -> Tensor:
+        """Rows [..., width] of a recording as numbers [...] of one of N, or as they are."""
+        return rows.float() if self.box else rows.argmax(-1)
+
+
+@dataclass(frozen=True)
 class Diamond:
     """DIAMOND's modules and its configuration, as in a clone."""
 
@@ -88,11 +112,14 @@ class Diamond:
     agent: dict[str, Any]
     trainer: dict[str, Any]
 
-    def denoiser(self, actions: int) -> nn.Module:
+    def denoiser(self, actions: ActionsOf) -> nn.Module:
         """Its denoiser with its Atari configuration, ready to be trained."""
         parts = dict(self.agent["denoiser"])
-        inner = self.diffusion.InnerModelConfig(**parts.pop("inner_model"), num_actions=actions)
+        inner = self.diffusion.InnerModelConfig(**parts.pop("inner_model"), num_actions=actions.width)
         made: nn.Module = self.diffusion.Denoiser(self.diffusion.DenoiserConfig(inner_model=inner, **parts))
+        if actions.box:
+            width = inner.cond_channels // inner.num_steps_conditioning
+            made.inner_model.act_emb = nn.Sequential(nn.Linear(actions.width, width), nn.Flatten())  # type: ignore[union-attr]
         made.setup_training(self.diffusion.SigmaDistributionConfig(**self.trainer["denoiser"]["sigma_distribution"]))  # type: ignore[operator]
         return made
 
@@ -167,7 +194,7 @@ class DiamondTrainer:
     """Steps of DIAMOND's denoiser as its trainer takes them (`Trainer.train_component`)."""
 
     def __init__(
-        self, diamond: Diamond, actions: int, batches: Iterator[Any], compiled: bool = False, bfloat16: bool = False
+        self, diamond: Diamond, actions: ActionsOf, batches: Iterator[Any], compiled: bool = False, bfloat16: bool = False
     ) -> None:
         self.diamond, self.batches, self.bfloat16 = diamond, batches, bfloat16
         wish = diamond.trainer["denoiser"]
@@ -218,22 +245,12 @@ def seen_episodes(recording: Dataset) -> list[int]:
     return numbers[: len(numbers) - held_back(len(numbers))]
 
 
-def num_actions(recording: Dataset) -> int:
-    """InputError: its actions are not one of N, which is what DIAMOND's Atari configuration has."""
-    space = recording.about["action"]
-    if space["type"] != "discrete":
-        raise InputError(
-            f"{recording.folder} has actions of type {space['type']}; DIAMOND's Atari configuration knows one of N"
-        )
-    return int(space["n"])
-
-
 def episode_of(diamond: Diamond, recording: Dataset, number: int) -> Any:
-    """An episode in DIAMOND's form: pictures [T, C, H, W] in [-1, 1] and numbers of actions [T]."""
+    """An episode in DIAMOND's form: pictures [T, C, H, W] in [-1, 1] and actions [T] or [T, width]."""
     one = recording.episode(number)
     return diamond.data.Episode(
         obs=as_observations(one.frames),
-        act=torch.from_numpy(one.action).argmax(-1),
+        act=ActionsOf.of(recording).read(torch.from_numpy(one.action)),
         rew=torch.from_numpy(one.reward).float(),
         end=torch.from_numpy(one.terminated).to(torch.uint8),
         trunc=torch.from_numpy(one.truncated).to(torch.uint8),
@@ -255,8 +272,8 @@ def as_pictures(observations: Tensor) -> NDArray[np.uint8]:
 def roll_diamond(
     diamond: Diamond, denoiser: nn.Module, frames: NDArray[np.uint8], actions: Tensor, known: int
 ) -> NDArray[np.uint8]:
-    """The frames after the first `known` of stretches [B, known + T, H, W, 3], stepped with actions [B, known + T] as DIAMOND's
-    `WorldModelEnv` steps: [B, T, H, W, 3]."""
+    """The frames after the first `known` of stretches [B, known + T, H, W, 3], stepped with actions [B, known + T, ...] as
+    DIAMOND's `WorldModelEnv` steps: [B, T, H, W, 3]."""
     sampler = diamond.diffusion.DiffusionSampler(
         denoiser.eval(), diamond.diffusion.DiffusionSamplerConfig(**diamond.trainer["world_model_env"]["diffusion_sampler"])
     )
@@ -278,7 +295,7 @@ def train_diamond(folder: Path, data: Path, out: Path, minutes: float) -> None:
     recording = Dataset.open(data).fitted()
     with diamond_code(folder) as diamond:
         diamond.utils.set_seed(0)
-        trainer = DiamondTrainer(diamond, num_actions(recording), batches_of(diamond, recording))
+        trainer = DiamondTrainer(diamond, ActionsOf.of(recording), batches_of(diamond, recording))
         began, losses = time.time(), []
         while time.time() - began < 60 * minutes:
             losses.append(trainer.one_step())
@@ -305,33 +322,52 @@ def train_kinema(data: Path, out: Path, minutes: float) -> None:
 
     train_world(data, out=out, minutes=minutes, show=show)
     run = load_run(out)
-    recipe, trained = run["recipe"], read_config(out / "world").trained
-    model = load_world(out)
-    network, autoencoder = (sum(p.numel() for p in one.parameters()) for one in (model.network, model.autoencoder))
-    note = {
-        "began": began, "ended": last[0], "cpu_min": last[1] / 60, "steps": trained["steps"],
-        "targets": trained["steps"] * recipe["batch"] * recipe["frames"], "parameters": network, "autoencoder": autoencoder,
-    }  # fmt: skip
+    note = {"began": began, "ended": last[0], "cpu_min": last[1] / 60, "minutes": run["minutes"]}
+    note |= sizes_of(out, run["recipe"], read_config(out / "world").trained)
     (out / "trained.json").write_text(json.dumps(note, indent=1) + "\n")
 
 
-def train_both(folder: Path, data: Path, ours: Path, theirs: Path, minutes: float) -> None:
-    """Both side by side, in processes of one thread. RuntimeError where one of them fails."""
-    num_actions(Dataset.open(data))
-    for half in (ours, theirs):
+def train_side_by_side(folder: Path, data: Path, ours: Path | None, theirs: Path, minutes: float) -> None:
+    """Both side by side, in processes of one thread, or DIAMOND alone. RuntimeError where one of them fails."""
+    ActionsOf.of(Dataset.open(data).fitted())
+    for half in [theirs] if ours is None else [ours, theirs]:
         shutil.rmtree(half, ignore_errors=True)
     os.environ |= {"OMP_NUM_THREADS": "1", "TORCHINDUCTOR_COMPILE_THREADS": "1"}
     context = multiprocessing.get_context("spawn")
-    both = [
-        context.Process(target=train_kinema, args=(data, ours, minutes)),
-        context.Process(target=train_diamond, args=(folder, data, theirs, minutes)),
-    ]
-    for process in both:
+    each = {"DIAMOND": context.Process(target=train_diamond, args=(folder, data, theirs, minutes))}
+    if ours is not None:
+        each["Kinema"] = context.Process(target=train_kinema, args=(data, ours, minutes))
+    for process in each.values():
         process.start()
-    for process in both:
+    for process in each.values():
         process.join()
-    if any(process.exitcode for process in both):
-        raise RuntimeError(f"training failed: exit codes {[process.exitcode for process in both]} (Kinema, DIAMOND)")
+    if any(process.exitcode for process in each.values()):
+        raise RuntimeError(f"training failed: exit codes { {who: process.exitcode for who, process in each.items()} }")
+
+
+def trained_before(run: Path, data: Path) -> dict[str, Any]:
+    """What is noted of a run of `kinema train world` that is compared as it is. InputError: it has no world yet, or learned from
+    another recording."""
+    if not (run / "world").exists():
+        raise InputError(f"{run} holds no finished run of kinema train world")
+    noted = load_run(run)
+    about = Dataset.open(data).fitted()
+    learned = noted["data"]
+    if (learned["episodes"], learned["frames"]) != (len(about), about.total_frames):
+        raise InputError(
+            f"{run} learned from {learned['episodes']} episodes and {learned['frames']:,} frames; {data} has {len(about)} and"
+            f" {about.total_frames:,}"
+        )
+    recipe, trained = noted["recipe"], read_config(run / "world").trained
+    return sizes_of(run, recipe, trained) | {"minutes": trained["minutes"], "date": trained["date"]}
+
+
+def sizes_of(run: Path, recipe: dict[str, Any], trained: dict[str, Any]) -> dict[str, int]:
+    """Steps, frame targets and parameters of a world."""
+    model = load_world(run)
+    network, autoencoder = (sum(p.numel() for p in one.parameters()) for one in (model.network, model.autoencoder))
+    targets = trained["steps"] * recipe["batch"] * recipe["frames"]
+    return {"steps": trained["steps"], "targets": targets, "parameters": network, "autoencoder": autoencoder}
 
 
 # Scores
@@ -339,7 +375,8 @@ def train_both(folder: Path, data: Path, ours: Path, theirs: Path, minutes: floa
 
 @dataclass(frozen=True)
 class Stretches:
-    """Held-back stretches that `roll_held_back` steps: recorded pictures uint8 [B, known + T, H, W, 3] and numbers of actions."""
+    """Held-back stretches that `roll_held_back` steps: recorded pictures uint8 [B, known + T, H, W, 3] and actions
+    [B, known + T, ...]."""
 
     known: int
     frames: NDArray[np.uint8]
@@ -373,7 +410,7 @@ def stretches_of(recordings: Recordings, recording: Dataset, count: int) -> Stre
         if which not in films:
             films[which] = recording.episode(numbers[which]).frames
         rows.append(films[which][begin : begin + len(row)])
-    return Stretches(known, np.stack(rows), drawn["action"].argmax(-1))
+    return Stretches(known, np.stack(rows), ActionsOf.of(recording).read(drawn["action"]))
 
 
 def scores(made: NDArray[np.uint8], stretches: Stretches) -> dict[str, float]:
@@ -400,16 +437,22 @@ def against(ours: NDArray[np.uint8], theirs: NDArray[np.uint8], stretches: Stret
     return found
 
 
-def compare(folder: Path, data: Path, out: Path, name: str, minutes: float, count: int) -> dict[str, Any]:
-    """Train both where it was not done, step both, score both."""
-    ours, theirs = out / f"{name}-kinema", out / f"{name}-diamond"
-    if not ((ours / "trained.json").exists() and (theirs / "trained.json").exists()):
-        train_both(folder, data, ours, theirs, minutes)
-    recording, model = Dataset.open(data).fitted(), load_world(ours)
+def compare(
+    folder: Path, data: Path, out: Path, name: str, minutes: float, count: int, ours: Path | None = None
+) -> dict[str, Any]:
+    """Train both where it was not done, step both, score both. `ours` is a run that was trained before, with whose minutes DIAMOND
+    is trained."""
+    theirs, run = out / f"{name}-diamond", ours or out / f"{name}-kinema"
+    noted = trained_before(ours, data) if ours else None
+    if not ((ours or (run / "trained.json").exists()) and (theirs / "trained.json").exists()):
+        train_side_by_side(folder, data, None if ours else run, theirs, noted["minutes"] if noted else minutes)
+    notes = {"Kinema": noted or json.loads((run / "trained.json").read_text())}
+    notes["DIAMOND"] = json.loads((theirs / "trained.json").read_text())
+    recording, model = Dataset.open(data).fitted(), load_world(run)
     recordings = recordings_of(model, data)
     stretches = stretches_of(recordings, recording, count)
     rolled = roll_held_back(model, recordings, count)
-    if not torch.equal(rolled.tracks["action"].argmax(-1), stretches.actions):
+    if not torch.equal(ActionsOf.of(recording).read(rolled.tracks["action"]), stretches.actions):
         raise RuntimeError("the stretches of both are not the same")
     with diamond_code(folder) as diamond:
         diamond_warmup = diamond.trainer["denoiser"]["training"]["lr_warmup_steps"]
@@ -418,19 +461,18 @@ def compare(folder: Path, data: Path, out: Path, name: str, minutes: float, coun
         print(f"{rolled_before} is used again", file=sys.stderr)
     else:
         with diamond_code(folder) as diamond:
-            denoiser = diamond.denoiser(num_actions(recording))
+            denoiser = diamond.denoiser(ActionsOf.of(recording))
             denoiser.load_state_dict(torch.load(theirs / "denoiser.pt"))
             parts = [(stretches.frames[i : i + 1], stretches.actions[i : i + 1]) for i in range(count)]
             made = np.concatenate([roll_diamond(diamond, denoiser, *part, stretches.known) for part in parts])
         np.save(rolled_before, made)
-    notes = {who: json.loads((run / "trained.json").read_text()) for who, run in (("Kinema", ours), ("DIAMOND", theirs))}
     sheet(stretches, rolled.made, made).save(out / f"{name}.jpg", quality=85)
     return {
         "recording": name, "date": str(date.today()), "stretches": count,
-        "minutes": json.loads((ours / "run.json").read_text())["minutes"],
+        "minutes": notes["Kinema"]["minutes"], "box": ActionsOf.of(recording).box,
         "frames": recording.total_frames, "episodes": f"{len(seen_episodes(recording))} of {len(recording)}",
         "size": "x".join(map(str, recording.size[::-1])),
-        "together": _overlap(*notes.values()), "warmup": diamond_warmup,
+        "together": None if ours else _overlap(*notes.values()), "warmup": diamond_warmup,
         "Kinema": {k: v for k, v in notes["Kinema"].items() if k not in ("began", "ended")} | scores(rolled.made, stretches),
         "Kinema, after its autoencoder": scores(
             rolled.made, replace(stretches, frames=np.concatenate([
@@ -506,7 +548,7 @@ def time_steps(diamond: Diamond, data: Path, rounds: int, modes: Sequence[str]) 
             calls.append(step)
         for mode in modes:
             compiled, bfloat16 = MODES[mode]
-            trainer = DiamondTrainer(diamond, num_actions(recording), batches, compiled, bfloat16)
+            trainer = DiamondTrainer(diamond, ActionsOf.of(recording), batches, compiled, bfloat16)
             targets = training["batch_size"] * (1 + training["num_autoregressive_steps"])
             parameters = sum(p.numel() for p in trainer.denoiser.parameters())
             rows.append({"who": f"DIAMOND, {mode}", "parameters": parameters, "targets": targets})
@@ -548,7 +590,8 @@ def world_table(world: dict[str, Any]) -> list[str]:
     copied = [f"{ours[f'copy_{after}']:.1f}: 1" for after in shown]
 
     def run(note: dict[str, Any]) -> list[str]:
-        return [f"{note['steps']:,}", f"{note['targets']:,}", f"{note['cpu_min']:.1f}"]
+        minutes = f"{note['cpu_min']:.1f}" if "cpu_min" in note else "not noted"
+        return [f"{note['steps']:,}", f"{note['targets']:,}", minutes]
 
     size = f"{ours['parameters'] / 1e6:.1f}M + autoencoder {ours['autoencoder'] / 1e6:.1f}M"
     rows = [
@@ -566,8 +609,8 @@ def world_table(world: dict[str, Any]) -> list[str]:
         f"## {name}, {world['minutes']:g} minutes each",
         "",
         f"{world['date']}: {world['frames']:,} frames of {world['size']}, {world['episodes']} episodes trained on, the others held"
-        f" back; n = {world['stretches']} stretches, the same for both; both ran at the same time for {world['together']:.0%}"
-        " of it. Error on changed pixels in levels of 255, and as a share of copying's.",
+        f" back; n = {world['stretches']} stretches, the same for both; {at_the_time(world)}."
+        " Error on changed pixels in levels of 255, and as a share of copying's.",
         *warning(world),
         "",
         *table(columns, rows),
@@ -575,6 +618,15 @@ def world_table(world: dict[str, Any]) -> list[str]:
         f"![Recorded, Kinema, DIAMOND and the last known picture, two stretches](../pictures/diamond-{name}.jpg)",
         "",
     ]
+
+
+def at_the_time(world: dict[str, Any]) -> str:
+    """When both were trained, and what DIAMOND was given besides."""
+    if world["together"] is None:
+        when = f"Kinema's world was trained before ({world['Kinema']['date']}), each beside other work"
+    else:
+        when = f"both ran at the same time for {world['together']:.0%} of it"
+    return when + ("; DIAMOND reads actions by a linear map, as they are numbers here" if world.get("box") else "")
 
 
 def warning(world: dict[str, Any]) -> list[str]:
@@ -654,6 +706,9 @@ def main() -> int:
     parser.add_argument("recordings", nargs="*", help="environments or folders (default: ALE/Pong-v5)")
     parser.add_argument("--grid", action="store_true", help="the recording of MiniGrid-DoorKey-6x6-v0 as well")
     parser.add_argument("--diamond", type=Path, required=True, help="a clone of github.com/eloialonso/diamond")
+    parser.add_argument(
+        "--ours", type=Path, help="a finished run on the one RECORDING, with whose minutes DIAMOND is trained"
+    )
     parser.add_argument("--commit", help="its commit, where the folder is no clone that git knows")
     parser.add_argument("--parts", nargs="*", choices=("worlds", "steps"), default=["worlds", "steps"])
     parser.add_argument(
@@ -672,11 +727,13 @@ def main() -> int:
     try:
         wanted = given.recordings + ["MiniGrid-DoorKey-6x6-v0"] * given.grid or ["ALE/Pong-v5"]
         folders = [folder_of(one, given.recorded) for one in wanted]
+        if given.ours and len(folders) != 1:
+            raise InputError(f"--ours is a run on one recording; {len(folders)} are named")
         with diamond_code(given.diamond) as diamond:
             commit = given.commit or diamond.commit()
         made: dict[str, Any] = {"worlds": {}}
         for data in folders if "worlds" in given.parts else []:
-            found = compare(given.diamond, data, given.out, data.name, given.minutes, given.stretches)
+            found = compare(given.diamond, data, given.out, data.name, given.minutes, given.stretches, given.ours)
             made["worlds"][data.name] = found
             print("\n".join(world_table(found)), flush=True)
         if "steps" in given.parts:

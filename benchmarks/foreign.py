@@ -30,10 +30,9 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from kinema.api import SamplingConfig, films
-from kinema.inference.canvas_io import resolve_film_model
 from kinema.inference.familiarity import THRESHOLDS, picture_error
 from kinema.media import Clip
-from kinema.models.hub import Model
+from kinema.models.hub import DEFAULT, Model, load_slot_model
 from kinema.playground import simulate, tiny
 from kinema.playground.renderer import render_scene
 
@@ -243,14 +242,14 @@ def markdown(figures: dict[str, Any]) -> str:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--count", type=int, default=60, help="films of each kind and size (default: 60)")
-    parser.add_argument("--model", default=None)
+    parser.add_argument("--model", default=DEFAULT)
     parser.add_argument("--write", action="store_true")
     parser.add_argument("--again", action="store_true", help="no measurement: the table of the errors written last")
     arguments = parser.parse_args()
     if arguments.again:
         figures = json.loads((FOLDER / "foreign.json").read_text())
     else:
-        model = resolve_film_model(arguments.model)
+        model = load_slot_model(arguments.model)
         true, foreign, seconds = measure(model, arguments.count)
         figures = {
             "count": arguments.count, "date": date.today().isoformat(), "machine": machine(), "model": model.config.name,

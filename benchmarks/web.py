@@ -30,7 +30,8 @@ from benchmarks.autoencoder import machine
 from benchmarks.command import run_benchmark
 from benchmarks.first_light import ROOT
 
-from kinema.envs.recorded import STARTS, RecordedWorld, recorded_model
+from kinema.envs.recorded import RecordedWorld, recorded_model
+from kinema.envs.starts import STARTS
 from kinema.envs.web import WebExport, export_live_web, export_web, fetch_runtime
 from kinema.envs.web.live import BEGINNINGS, SIZE
 from kinema.models.hub import load_slot_model

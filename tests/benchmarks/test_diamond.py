@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from benchmarks.diamond import (
+    ActionsOf,
     DiamondTrainer,
     Stretches,
     against,
@@ -17,12 +18,15 @@ from benchmarks.diamond import (
     as_pictures,
     batches_of,
     diamond_code,
+    episode_of,
     plain,
     roll_diamond,
     scores,
     seen_episodes,
     stretches_of,
+    trained_before,
 )
+from torch import nn
 
 from kinema.autoencoder import load_autoencoder
 from kinema.datasets.lerobot import Dataset
@@ -58,6 +62,7 @@ class Denoiser(nn.Module):
     def __init__(self, config):
         super().__init__()
         self.config, self.inner_model = config, nn.Linear(1, 1)
+        self.inner_model.act_emb = nn.Embedding(config.inner_model.num_actions, 2)
     def setup_training(self, config): self.sigma = config
     def forward(self, batch):
         return (self.inner_model(batch.obs.mean().reshape(1)) - 1).square().sum(), {}
@@ -80,7 +85,7 @@ def get_lr_sched(optimizer, warmup): return torch.optim.lr_scheduler.LambdaLR(op
 """
 AGENT = """
 _target_: agent.AgentConfig
-denoiser: {_target_: x, sigma_data: 0.5, inner_model: {_target_: x, num_steps_conditioning: 4, depths: [2, 2]}}
+denoiser: {_target_: x, sigma_data: 0.5, inner_model: {_target_: x, num_steps_conditioning: 4, cond_channels: 8}}
 """
 TRAINER = """
 world_model_env: {diffusion_sampler: {num_steps_denoising: 3, sigma_min: 2e-3, s_tmax: "${eval:'inf'}"}}
@@ -128,7 +133,7 @@ def test_its_configuration_is_read_without_hydra() -> None:
 
 def test_it_learns_from_the_episodes_that_are_not_held_back(stand_in: Path, recorded: Dataset) -> None:
     with diamond_code(stand_in) as diamond:
-        trainer = DiamondTrainer(diamond, 2, batches_of(diamond, recorded))
+        trainer = DiamondTrainer(diamond, ActionsOf.of(recorded), batches_of(diamond, recorded))
         first = trainer.one_step()
         for _ in range(4):
             last = trainer.one_step()
@@ -144,7 +149,7 @@ def test_a_rollout_reads_its_own_frames_and_the_actions_at_them(stand_in: Path) 
     frames = np.full((1, 12, 8, 8, 3), 100, np.uint8)
     actions = torch.arange(12)[None]
     with diamond_code(stand_in) as diamond:
-        made = roll_diamond(diamond, diamond.denoiser(2), frames, actions, known=8)
+        made = roll_diamond(diamond, diamond.denoiser(ActionsOf(2)), frames, actions, known=8)
     assert made.shape == (1, 4, 8, 8, 3)
     assert made[0, :, 0, 0].tolist() == [[101, 4, 7], [102, 5, 8], [103, 6, 9], [104, 7, 10]]
 
@@ -161,6 +166,24 @@ def test_both_step_the_stretches_that_a_world_is_measured_on(recorded: Dataset, 
     assert torch.equal(found.actions, drawn["action"].argmax(-1))
     for frames, latents in zip(found.frames, drawn["video"], strict=True):
         assert torch.allclose(autoencoder.encode_frames(frames), latents, atol=0.05)
+
+
+def test_actions_that_are_numbers_are_read_by_a_linear_map(stand_in: Path, recorded: Dataset, tmp_path: Path) -> None:
+    record("Pendulum-v1", tmp_path / "pendulum", episodes_wanted=1, size=(32, 48))
+    pendulum = Dataset.open(tmp_path / "pendulum").fitted()
+    one, box = ActionsOf.of(recorded), ActionsOf.of(pendulum)
+    assert (one, box) == (ActionsOf(2), ActionsOf(1, box=True))
+    assert one.read(torch.eye(2)).tolist() == [0, 1]
+    with diamond_code(stand_in) as diamond:
+        table, line = (diamond.denoiser(actions).inner_model.act_emb for actions in (one, box))  # type: ignore[union-attr]
+        act = episode_of(diamond, pendulum, 0).act
+    assert torch.equal(act, torch.from_numpy(pendulum.episode(0).action)) and act.shape[-1] == 1
+    assert isinstance(table, nn.Embedding) and line(act[None, :4]).shape == (1, 4 * 2)
+
+
+def test_a_run_of_another_recording_is_refused(recorded: Dataset, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no finished run"):
+        trained_before(tmp_path, recorded.folder)
 
 
 def test_scores_are_those_of_recorded_worlds() -> None:

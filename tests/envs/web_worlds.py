@@ -16,6 +16,7 @@ from kinema.envs.web.live_graphs import LiveStep
 from kinema.inference.rollout import WINDOW
 from kinema.models.dit_model import EXACT, DiTModel
 from kinema.models.hub import load
+from kinema.models.rules import Rule
 from kinema.simulation.world import World
 from kinema.training.recorded_world import train_world
 from kinema.training.world_lesson import WorldRecipe
@@ -36,10 +37,14 @@ def tiny_world(folder: Path, env: str) -> Path:
 
 def lively(world: Path, *, ends: bool | None = None) -> DiTModel:
     """Its model in float32, with random weights everywhere: one that is hardly trained ignores nearly all that it reads. ends:
-    whether every frame ends the episode, or none does; None: as the weights have it."""
+    whether every frame ends the episode, or none does; None: as the weights have it. Its rule is of random weights alone."""
     model: Any = load(str(world), device="cpu")
     generator = torch.Generator().manual_seed(5)
     model.network.float()
+    for name, changes in model.network.config.relative.items():
+        rule = Rule(model.network.config.known, name, len(changes), choices=2)
+        rule.get_buffer("choices")[:2] = torch.tensor([0.5, -1.0])  # of some numbers the change is chosen
+        model.network.rules[name] = rule
     for name, weight in model.network.named_parameters():
         weight += SPREAD_OF_WEIGHTS * torch.randn(weight.shape, generator=generator) / max(weight.shape[-1], 1) ** 0.5
         if not name.startswith(EXACT):

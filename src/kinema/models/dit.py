@@ -44,8 +44,7 @@ TIME_UNITS = 16.0
 class DiTConfig:
     """The network's shape, stored beside its weights. `SIZES` has the usual ones.
 
-    ModelError: a number that is none, or a width that its heads do not divide.
-    """
+    ModelError: a number that is none, or a width that its heads do not divide."""
 
     width: int
     depth: int
@@ -87,6 +86,8 @@ class DiTConfig:
     relative: dict[str, list[float]] = field(default_factory=dict)
     """How much given numbers that are predicted usually change from frame to frame, by name. They are read as the last ones and the
     changes before, and predicted as changes: those by a rule that was found before training, and the rest."""
+    choices: int = 0
+    """The most amounts that a rule chooses the change of a number from (`kinema.models.rules`)."""
     hidden_if: dict[str, int] = field(default_factory=dict)
     """The column, by the name of what holds it, that is 1 where numbers in `relative` are not given but zeros; there they are
     predicted as they are. One column at most."""
@@ -355,9 +356,8 @@ class DiT(nn.Module):
         self.video_out = nn.Conv2d(width, (config.channels + len(config.prior)) * p * p, 3, padding=1)
         self.slot_out = nn.Linear(width, config.slot_dim) if config.slots else None
         self.heads = nn.ModuleDict({name: nn.Linear(width, numbers) for name, numbers in config.predicted.items()})
-        self.rules = nn.ModuleDict(
-            {name: Rule(config.known, name, len(changes)) for name, changes in config.relative.items()}
-        )
+        ruled = {name: (len(changes), config.choices) for name, changes in config.relative.items()}
+        self.rules = nn.ModuleDict({name: Rule(config.known, name, *sizes) for name, sizes in ruled.items()})
         self.step_in = nn.Linear(LEVEL_FEATURES, width, bias=False) if config.step_sizes else None
         for weight in nn.ModuleList([self.modulation, self.step_in or nn.Identity()]).parameters():
             nn.init.zeros_(weight)

@@ -1,12 +1,14 @@
 """How a recording's numbers change from frame to frame, as far as it was found out of numbers alone, before a network learned
 pictures (`kinema.training.rules`).
 
-Axes: K frames that are read, D numbers of a frame, F numbers that are read in all, M numbers of a memory.
+Axes: K frames that are read, D numbers of a frame, F numbers that are read in all, M numbers of a memory, W changes that are chosen
+from.
 """
 
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from typing import Any
@@ -32,6 +34,10 @@ class Rule(nn.Module):
     `left` [D] is what it leaves: its mean error in usual changes, 1 at most, and 1 of numbers that it does not foretell. What the
     network adds to it is in these units, so that numbers that are known exactly stay so.
 
+    `choices` [D, W], where there are any: of numbers that change by few amounts, as most of a game do, these amounts in usual
+    changes, filled up with infinity. The network scores them, and the number changes by the one with the highest score, so that a
+    ball that flies on flies exactly on. Other numbers have infinity alone.
+
     `grid` [2, D]: of numbers that were never seen elsewhere than on a grid, such as whole ones, a place on it and its spacing, by
     which a rollout rounds its predictions; a spacing of 0 of numbers that are not rounded.
 
@@ -40,8 +46,9 @@ class Rule(nn.Module):
     gated recurrent unit, Cho et al. 2014). Another small network reads it with the rest, and stands in the place of the first for
     those numbers that are foretold better so. At the beginning of an episode the memory is zero."""
 
-    def __init__(self, known: Mapping[str, int], name: str, changes: int) -> None:
-        """known: numbers that are read of each name, in this order (`as_read`). name: of those that change, so many a frame."""
+    def __init__(self, known: Mapping[str, int], name: str, changes: int, choices: int = 0) -> None:
+        """known: numbers that are read of each name, in this order (`as_read`). name: of those that change, so many a frame.
+        choices: the most amounts that the change of a number is chosen from."""
         super().__init__()
         reads, names = sum(known.values()), list(known)
         self.last = slice(before := sum(known[one] for one in names[: names.index(name)]), before + changes)
@@ -52,15 +59,17 @@ class Rule(nn.Module):
         """Where the memory is."""
         self.memory = nn.GRUCell(reads - self.remembers, self.remembers) if self.remembers else None
         self.line = nn.Linear(reads, changes)
-        with_waves = reads + 2 * len(NUMBER_WAVES) * changes
-        self.bend = _small_network(with_waves, *[RULE_WIDTH] * 3, changes)
-        self.recall = _small_network(with_waves, *[RULE_WIDTH] * 3, changes) if self.remembers else None
+        sizes = reads + 2 * len(NUMBER_WAVES) * changes, *[RULE_WIDTH] * 3, changes * (1 + choices)
+        self.bend = _small_network(*sizes)
+        self.recall = _small_network(*sizes) if self.remembers else None
         last = [network[-1] for network in (self.bend, self.recall) if network is not None]
         for layer in (self.line, *last, self.memory or nn.Identity()):
             for weight in layer.parameters():
                 nn.init.zeros_(weight)
         self.register_buffer("left", torch.ones(changes))
         self.register_buffer("grid", torch.zeros(2, changes))
+        if choices:
+            self.register_buffer("choices", torch.full((changes, choices), math.inf))
         self.requires_grad_(False)
 
     def forward(self, read: Tensor) -> tuple[Tensor, Tensor]:
@@ -72,9 +81,23 @@ class Rule(nn.Module):
 
     def changes(self, read: Tensor) -> Tensor:
         """Changes [..., D] from what is read, whose memory is that of the frame that is foretold already."""
-        every = self.with_waves(read)
-        made: Tensor = self.line(read) + self.bend(every)
-        return made if self.recall is None else made + self.recall(every)
+        return self.chosen(*self.answers(read, *(one for one in (self.bend, self.recall) if one is not None)))
+
+    def answers(self, read: Tensor, *networks: nn.Module) -> tuple[Tensor, Tensor]:
+        """Of these small networks together: changes by the line and by what they add [..., D], and scores of choices
+        [..., D, W]."""
+        every, count = self.with_waves(read), self.line.out_features
+        made = sum((network(every) for network in networks[1:]), networks[0](every))
+        return self.line(read) + made[..., :count], made[..., count:].unflatten(-1, (count, -1))
+
+    def chosen(self, changes: Tensor, scores: Tensor) -> Tensor:
+        """Changes [..., D], of numbers with choices the one with the highest score."""
+        if not scores.shape[-1]:
+            return changes
+        choices = self.get_buffer("choices")
+        best = torch.where(choices < math.inf, scores, -math.inf).argmax(-1, keepdim=True)
+        by_score = choices.expand_as(scores).gather(-1, best)[..., 0]
+        return torch.where(by_score < math.inf, by_score, changes)
 
     def remember(self, read: Tensor) -> Tensor:
         """The memory [..., M] of the frame that is foretold."""

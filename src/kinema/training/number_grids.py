@@ -1,6 +1,12 @@
-"""Numbers of a recording that are always on a grid, such as the whole numbers of a game."""
+"""Numbers of a recording that are always on a grid, such as the whole numbers of a game, and those of them that change by few
+amounts.
+
+Axes: N frames, D numbers of a frame, W amounts.
+"""
 
 from __future__ import annotations
+
+import math
 
 import numpy as np
 import torch
@@ -11,6 +17,9 @@ from kinema.models.rules import LEAST_SPACING
 from kinema.training.recordings import Recordings
 from kinema.training.rule_examples import MOST_READ, NAME
 
+MOST_CHOICES, MOST_SCORES, SEEN, COVERED = 64, 2048, 3, 0.99
+"""Amounts that a number's change is chosen from, at most, and those of all numbers together; in how many frames an amount was seen
+at least, and the least share of the frames of each half that all of a number together make up."""
 GRID_FRAMES, OFF_GRID = 200_000, 0.02
 """Frames in which a grid is looked for, at most; how far from it, in its spacings, a number may seem to be by rounding."""
 
@@ -30,9 +39,8 @@ def spacing_of(values: Tensor) -> float:
     return float((places[-1] - places[0]) / counted[-1].round())
 
 
-def find_grids(recordings: Recordings) -> Tensor:
-    """[2, D] as `Rule.grid` has them, of numbers that change within an episode and lie on the same grid in both halves of what
-    training sees: every other episode, or the halves of a single one."""
+def seen_numbers(recordings: Recordings) -> list[Tensor]:
+    """Numbers [N, D] of episodes that training sees, of enough of them; the halves of a single one."""
     most = min(GRID_FRAMES, MOST_READ // max(recordings.sensors, 1))
     seen, parts, frames = recordings.episodes[: len(recordings.episodes) - recordings.num_held_back], list[Tensor](), 0
     for one in seen:
@@ -40,8 +48,13 @@ def find_grids(recordings: Recordings) -> Tensor:
         frames += len(parts[-1])
         if frames >= most:
             break
-    parts = list(parts[0].chunk(2)) if len(parts) == 1 else parts
-    grids = torch.zeros(2, recordings.sensors)
+    return list(parts[0].chunk(2)) if len(parts) == 1 else parts
+
+
+def find_grids(recordings: Recordings) -> Tensor:
+    """[2, D] as `Rule.grid` has them, of numbers that change within an episode and lie on the same grid in both halves of what
+    training sees: every other episode, or the halves of a single one."""
+    parts, grids = seen_numbers(recordings), torch.zeros(2, recordings.sensors)
     for column in range(recordings.sensors):
         mine = [part[:, column] for part in parts]
         every = torch.cat(mine)
@@ -52,3 +65,32 @@ def find_grids(recordings: Recordings) -> Tensor:
             inside = every[every.abs() < MOST_SPREADS]
             grids[:, column] = torch.tensor([float(inside.min()), spacing])
     return grids
+
+
+def find_choices(recordings: Recordings) -> Tensor:
+    """[D, W] as `Rule.choices` has them, but in spreads and the commonest first; W is 0 where no number has any. Of numbers on a
+    grid, whose commonest amounts in one half of what training sees make up nearly all in the other half too."""
+    parts, spacings = seen_numbers(recordings), find_grids(recordings)[1]
+    halves = [[part.diff(dim=0) for part in parts[at::2]] for at in range(2)]
+    amounts = [torch.cat(half) if half else torch.zeros(0, recordings.sensors) for half in halves]
+    most, chosen = min(MOST_CHOICES, MOST_SCORES // max(int((spacings > 0).sum()), 1)), dict[int, Tensor]()
+    for column in spacings.nonzero()[:, 0].tolist():
+        steps = [(half[:, column] / spacings[column]).round() for half in amounts]
+        if all(_covers(steps[at], steps[1 - at], most) for at in range(2)):
+            chosen[column] = _commonest(torch.cat(steps), most) * spacings[column]
+    choices = torch.full((recordings.sensors, max((len(one) for one in chosen.values()), default=0)), math.inf)
+    for column, one in chosen.items():
+        choices[column, : len(one)] = one
+    return choices
+
+
+def _commonest(amounts: Tensor, most: int) -> Tensor:
+    """The amounts of [N] that were seen often enough, the commonest first."""
+    each, counts = np.unique(amounts.numpy(), return_counts=True)
+    order = np.argsort(-counts, kind="stable")[:most]
+    return torch.from_numpy(each[order][counts[order] >= SEEN])
+
+
+def _covers(seen: Tensor, other: Tensor, most: int) -> bool:
+    """Whether the commonest amounts of some frames make up nearly all amounts of others."""
+    return bool(len(other)) and float(torch.isin(other, _commonest(seen, most)).float().mean()) >= COVERED

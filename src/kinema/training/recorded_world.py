@@ -196,7 +196,7 @@ def _refill(trainer: DiTTrainer, recordings: Recordings) -> None:
     weights = trainer.averaged_state()
     for name, changes in config.relative.items():
         with torch.device("meta"):  # no numbers are drawn for weights that are read
-            rule, begin = Rule(config.known, name, len(changes)), f"rules.{name}."
+            rule, begin = Rule(config.known, name, len(changes), config.choices), f"rules.{name}."
         rule.to_empty(device="cpu")
         rule.load_state_dict({key.removeprefix(begin): x for key, x in weights.items() if key.startswith(begin)})
         fill_memory(rule, recordings, config)

@@ -10,11 +10,13 @@ are foretold better by entities and actions alone.
 Another small network is trained with a memory, over stretches of frames, for what the few frames that are read do not show. Each
 number is foretold by the one that keeps it closer to the true one where parts that check are foretold from frame to frame.
 
-Numbers that are always on a grid, such as the whole numbers of a game, are rounded to it from frame to frame, so that small errors
-vanish instead of adding up, where this keeps them closer to the true ones in the frames that check.
+Numbers that change by few amounts, as most of a game do, are foretold by choosing one of these, which is learned as classes are: so
+a ball that flies on flies exactly on, and where it may turn or not, it does one of both and not the mean of both. And numbers that
+are always on a grid, such as the whole numbers of a game, are rounded to it from frame to frame, so that small errors vanish
+instead of adding up. Both where it keeps them closer to the true ones in the frames that check.
 
 Axes: N frames, S stretches of T frames, K frames that are read, A numbers of an action, D numbers of a frame, F numbers that are
-read in all, M numbers of a memory.
+read in all, M numbers of a memory, W amounts that a change is chosen from.
 """
 
 from __future__ import annotations
@@ -34,7 +36,7 @@ from torch import Tensor, nn
 from kinema.models.dit import DiTConfig
 from kinema.models.rules import MEMORY, NUMBER_WAVES, Rule
 from kinema.training.found_parts import fit_part
-from kinema.training.number_grids import find_grids
+from kinema.training.number_grids import find_choices, find_grids
 from kinema.training.recordings import Recordings, contexts
 from kinema.training.rule_examples import NAME, Examples, examples, ranges_with_checks, read_of
 from kinema.training.seeds import seeded
@@ -55,7 +57,8 @@ NOISE = 0.1
 """The most that numbers are disturbed by, in usual changes, as a rollout reads its own answers, which are a little off; but not
 those on a grid."""
 LEAST_ROLLED, CLOSER = 8, 0.98
-"""Frames of a rollout below which it says nothing, and the share of the error without a grid below which one is kept."""
+"""Frames of a rollout below which it says nothing, and the share of the error without a grid, or without choices, below which they
+are kept."""
 TRIAL, ENTITY_WIDTH = 0.2, 192
 """Share of the time in which a rule is tried that foretells entities by everything, and again in which one does so by entities
 alone; and how much of the small network is theirs then."""
@@ -200,11 +203,12 @@ class RuleCheck:
 
     def off(self, rule: Rule, recordings: Recordings, config: DiTConfig) -> Tensor:
         """How far numbers are off after each frame of a rollout [T, D], in spreads, on the mean; after one frame where none is
-        rolled out [1, D]. The recording is filled with the rule's memory."""
-        memory = self.memory(rule, recordings)
+        rolled out [1, D]. Each counts up to a usual change, as a ball that is not where it should be is wrong however far away.
+        The recording is filled with the rule's memory."""
+        memory, most = self.memory(rule, recordings), torch.tensor(config.relative[NAME])
         if not self.rolled:
             error = missed(rule, self.examples, config, memory)
-            return error.abs().mean(0, keepdim=True) * torch.tensor(config.relative[NAME])
+            return error.abs().clamp_max(1.0).mean(0, keepdim=True) * most
         places = [self.places[i] for i in self.rolled]
         numbers, actions = (
             torch.stack(
@@ -214,7 +218,7 @@ class RuleCheck:
         )
         bounds = recordings.scaled(recordings.least), recordings.scaled(recordings.most)
         made = roll_numbers(rule, config, numbers[:, : config.context], actions[:, :-1], memory[self.rolled], bounds)
-        return (made - numbers[:, config.context :]).abs().mean(0)
+        return torch.minimum((made - numbers[:, config.context :]).abs(), most).mean(0)
 
     def far_off(self, rule: Rule, recordings: Recordings, config: DiTConfig) -> Tensor:
         """The mean logarithm of how far numbers are off after 1, 2, 4 frames and so on [D]."""
@@ -222,27 +226,67 @@ class RuleCheck:
         return off[[2**i - 1 for i in range(len(off).bit_length())]].clamp_min(LEAST_OFF).log().mean(0)
 
 
+def rows_of(rule: Rule, columns: Tensor) -> Tensor:
+    """Which rows of the last layer of a small network are of these numbers [D]: what is added, and scores."""
+    width = cast(nn.Linear, rule.bend[-1]).out_features // len(columns) - 1
+    return torch.cat([columns, columns.repeat_interleave(width)])
+
+
 def foretold_by(rule: Rule) -> Tensor:
     """Which numbers a rule foretells [D]."""
-    last = [cast(nn.Linear, network[-1]).weight for network in (rule.bend, rule.recall) if network is not None]
-    return torch.cat([rule.line.weight, *last], -1).any(-1)
+    networks = [cast(nn.Linear, network[-1]).weight for network in (rule.bend, rule.recall) if network is not None]
+    count = rule.line.out_features
+    added = torch.stack([weight[:count].any(-1) for weight in networks]).any(0)
+    return rule.line.weight.any(-1) | added | has_choices(rule)
+
+
+def choose_choices(rule: Rule, check: RuleCheck, recordings: Recordings, config: DiTConfig) -> None:
+    """The rule keeps the choices of those numbers that stay closer to the true ones with them. The recording is filled with its
+    memory."""
+    if not config.choices:
+        return
+    choices = rule.get_buffer("choices").clone()
+    off = list[Tensor]()
+    for tried in (torch.full_like(choices, math.inf), choices):
+        rule.get_buffer("choices").copy_(tried)
+        off.append(check.off(rule, recordings, config).mean(0))
+    rule.get_buffer("choices")[off[1] >= CLOSER * off[0]] = math.inf
 
 
 def choose_grids(rule: Rule, check: RuleCheck, recordings: Recordings, config: DiTConfig, grids: Tensor) -> None:
-    """The rule gets the grids of those numbers that it foretells and that stay closer to the true ones with them. The recording is
-    filled with its memory."""
+    """The rule gets the grids of those numbers that it foretells and that stay closer to the true ones with them, or are chosen.
+    The recording is filled with its memory."""
     if not check.rolled:
         return
     off = list[Tensor]()
     for tried in (torch.zeros_like(grids), grids):
         rule.get_buffer("grid").copy_(tried)
         off.append(check.off(rule, recordings, config).mean(0))
-    rule.get_buffer("grid").copy_(torch.where(foretold_by(rule) & (off[1] < CLOSER * off[0]), grids, 0.0))
+    closer = (off[1] < CLOSER * off[0]) | has_choices(rule)
+    rule.get_buffer("grid").copy_(torch.where(foretold_by(rule) & closer, grids, 0.0))
+
+
+def has_choices(rule: Rule) -> Tensor:
+    """Of which numbers the change is chosen [D]."""
+    choices = dict(rule.named_buffers()).get("choices")
+    return torch.zeros(rule.line.out_features, dtype=torch.bool) if choices is None else (choices < math.inf).any(-1)
 
 
 def missed_by(error: Tensor) -> Tensor:
     """[D], how much errors [N, D] in usual changes count: by their square up to RARE, from there by their size (Huber 1964)."""
     return F.huber_loss(error, torch.zeros_like(error), reduction="none", delta=RARE).mean(0)
+
+
+def wrongly_chosen(rule: Rule, scores: Tensor, moved: Tensor) -> Tensor:
+    """How improbable scores [N, D, W] make the choices that are nearest to changes [N, D] in usual changes: the mean over all
+    numbers of the cross entropy, which is 0 of those without choices."""
+    if not scores.shape[-1]:
+        return scores.new_zeros(())
+    which = has_choices(rule)
+    choices = rule.get_buffer("choices")[which]
+    nearest = (moved[:, which, None] - choices).abs().argmin(-1)
+    possible = torch.where(choices < math.inf, scores[:, which], -math.inf)
+    return F.cross_entropy(possible.flatten(0, 1), nearest.flatten(), reduction="sum") / moved.numel()
 
 
 def _masks(rule: Rule, memory: nn.GRU | None, by: Groups, recorded: Tensor) -> list[tuple[Tensor, Tensor]]:
@@ -266,7 +310,9 @@ def _masks(rule: Rule, memory: nn.GRU | None, by: Groups, recorded: Tensor) -> l
         masks[0][:ENTITY_WIDTH] *= with_waves(reads)
         for mask in masks[1:-1]:
             mask[:ENTITY_WIDTH, ENTITY_WIDTH:] = 0.0
-        masks[-1][columns, ENTITY_WIDTH:] = 0.0
+        theirs = torch.zeros(rule.line.out_features, dtype=torch.bool)
+        theirs[columns] = True
+        masks[-1][rows_of(rule, theirs), ENTITY_WIDTH:] = 0.0
     return list(zip(weights, masks, strict=True))
 
 
@@ -301,22 +347,26 @@ def fit_network(
         for weight, mask in masks:
             weight.mul_(mask)
 
-    def foretold(read: Tensor) -> Tensor:
-        """Changes [S, T, D] of what is read in stretches [S, T, F], at the beginning of which nothing is remembered."""
+    def answers(read: Tensor) -> tuple[Tensor, Tensor]:
+        """Changes and scores of what is read in stretches [S, T, F], at the beginning of which nothing is remembered."""
         read = read if memory is None else rule.with_memory(read, memory(rule.without_memory(read))[0])
-        return rule.line(read) + network(rule.with_waves(read))  # type: ignore[no-any-return]
+        return rule.answers(read, network)
 
     def loss() -> Tensor:
         which, counts = seen.sequences(frames, generator)
         batch = seen.at(which.flatten())
         size = noise * torch.rand(len(batch), 1, 1, generator=generator)
         read, moved = batch.read(config, size * torch.randn(batch.numbers.shape, generator=generator))
-        made = foretold(read.reshape(*which.shape, -1))
-        return missed_by(made[counts] - moved[counts.flatten()]).mean()
+        made, scores = answers(read.reshape(*which.shape, -1))
+        moved = moved[counts.flatten()]
+        return missed_by(made[counts] - moved).mean() + wrongly_chosen(rule, scores[counts], moved)
 
-    def left() -> Tensor:
-        error = missed_by(foretold(x_check[index])[there] - y_check)
-        return torch.where(error < BETTER * of_line, error, of_line)
+    def errors() -> tuple[Tensor, Tensor]:
+        """Of what is added alone, and with choices [D]; where they are much better than the line's."""
+        made, scores = answers(x_check[index])
+        every = (missed_by(one[there] - y_check) for one in (made, rule.chosen(made, scores)))
+        added, chosen = (torch.where(error < BETTER * of_line, error, of_line) for error in every)
+        return added, chosen
 
     def say(step: int, error: float) -> None:
         if show is not None:
@@ -329,15 +379,20 @@ def fit_network(
         for weight, mask in masks
     ]
     step, _ = fit_part(
-        part, loss, lambda: left().mean(), before=float(of_line.mean()), rate=RATE, decay=DECAY, seconds=seconds,
+        part, loss, lambda: errors()[1].mean(), before=float(of_line.mean()), rate=RATE, decay=DECAY, seconds=seconds,
         steps=steps, show=say,
     )  # fmt: skip
     for hook in hooks:
         hook.remove()
     with torch.no_grad():
-        useless, last = left() == of_line, cast(nn.Linear, network[-1])
-    last.weight[useless], last.bias[useless] = 0.0, 0.0
-    if rule.memory is not None and memory is not None and not useless.all():
+        added, chosen = (error < of_line for error in errors())
+    last, count = cast(nn.Linear, network[-1]), len(of_line)
+    if config.choices:
+        chosen &= has_choices(rule)
+        rule.get_buffer("choices")[~chosen] = math.inf
+    used = torch.cat([added, rows_of(rule, chosen)[count:]])
+    last.weight[~used], last.bias[~used] = 0.0, 0.0
+    if rule.memory is not None and memory is not None and used.any():
         rule.memory.load_state_dict({name.removesuffix("_l0"): x for name, x in memory.state_dict().items()})
     return step
 
@@ -348,8 +403,10 @@ def joined(rule: Rule, other: Rule, better: Tensor) -> Rule:
     cast(nn.Module, both.memory).load_state_dict(cast(nn.Module, other.memory).state_dict())
     cast(nn.Module, both.recall).load_state_dict(cast(nn.Module, other.recall).state_dict())
     for network, unused in ((both.bend, better), (both.recall, ~better)):
-        last = cast(nn.Linear, cast(nn.Sequential, network)[-1])
-        last.weight[unused], last.bias[unused] = 0.0, 0.0
+        last, rows = cast(nn.Linear, cast(nn.Sequential, network)[-1]), rows_of(rule, unused)
+        last.weight[rows], last.bias[rows] = 0.0, 0.0
+    if has_choices(rule).any() or has_choices(other).any():
+        both.get_buffer("choices")[better] = other.get_buffer("choices")[better]
     return both
 
 
@@ -366,13 +423,16 @@ def find_rule(
     may take; the line is fitted in any case. show: gets a line now and then."""
     began = time.monotonic()
     with seeded(seed):
-        rule = Rule(config.known, NAME, recordings.sensors)
+        rule = Rule(config.known, NAME, recordings.sensors, config.choices)
     seen, checking = examples(recordings, config)
     if not len(seen) or not len(checking):
         log.info("numbers: no rule of how they change, as episodes are too short")
         return rule.state_dict()
     entities, grids = recordings.entity_columns, find_grids(recordings)
     noise = torch.where(grids[1] > 0, 0.0, NOISE * torch.tensor(config.relative[NAME]))
+    if config.choices:
+        choices = find_choices(recordings)[:, : config.choices] / torch.tensor(config.relative[NAME])[:, None]
+        rule.get_buffer("choices")[:, : choices.shape[-1]] = choices
     has_others, check = 0 < len(entities) < recordings.sensors, RuleCheck.of(checking, recordings, config)
     groups = [readable(config, entities, alone) for alone in (False, True)[: 1 + has_others]]
     lines = [copy.deepcopy(rule) for _ in groups]
@@ -384,6 +444,8 @@ def find_rule(
         """With a small network that is fitted in this share of what is left."""
         one, most = copy.deepcopy(lines[alone]), None if steps is None else round(share * steps)
         if left_s <= 0 or most == 0:
+            if config.choices:
+                one.get_buffer("choices").fill_(math.inf)
             return one, 0
         return one, fit_network(
             one, seen, checking, config, groups[alone], remembers=remembers, noise=noise, seconds=share * left_s, steps=most,
@@ -395,12 +457,14 @@ def find_rule(
     alone, share = errors.index(min(errors)) > 0, 1 - TRIAL * len(lines) if has_others else 1.0
     rule, did = fitted(alone, share * (1 - MEMORY_SHARE) if rule.remembers else share)
     fill_memory(rule, recordings, config)
+    choose_choices(rule, check, recordings, config)
     choose_grids(rule, check, recordings, config, grids)
     remembers = False
     if rule.remembers:
         other, more = fitted(alone, share * MEMORY_SHARE, True)
         off = check.far_off(rule, recordings, config)
         fill_memory(other, recordings, config)
+        choose_choices(other, check, recordings, config)
         choose_grids(other, check, recordings, config, grids)
         better = check.far_off(other, recordings, config) < off + math.log(GAIN)
         both, did = joined(rule, other, better), did + more

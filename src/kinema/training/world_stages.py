@@ -32,9 +32,11 @@ from kinema.training import checkpoint
 from kinema.training.autoencoder.fine_tune import fine_tune
 from kinema.training.begun_run import WeightedRecordings
 from kinema.training.found_parts import load_found, save_found
+from kinema.training.number_grids import find_choices
 from kinema.training.parallel import Ranks
 from kinema.training.priors import find_prior
 from kinema.training.recordings import SHORTEST, Among, Recordings, held_back, usable
+from kinema.training.rule_examples import NAME
 from kinema.training.rules import find_rule
 from kinema.training.sources import folder_name
 from kinema.training.world_lesson import WorldRecipe
@@ -107,6 +109,7 @@ def config_for(data: Dataset, recordings: Recordings, recipe: WorldRecipe, name:
             relative={"sensors": [round(x, 4) for x in recordings.changes.tolist()]}
             if recordings.sensors and recipe.relative
             else {},
+            choices=find_choices(recordings).shape[-1] if memory else 0,
             known={track: recipe.context * count for track, count in numbers.items()} | memory | wanted,
             predicted={"reward": 1, "terminated": 1, **({"sensors": recordings.sensors} if recordings.sensors else {})},
         ),
@@ -138,7 +141,7 @@ def config_for(data: Dataset, recordings: Recordings, recipe: WorldRecipe, name:
 
 def as_begun(config: DiTModelConfig, began: DiTConfig) -> DiTModelConfig:
     """With what is found out from recordings, as the run that goes on found it, perhaps by an earlier version."""
-    names = ("pointing", "pointing_if", "bodies", "prior", "relative", "hidden_if")
+    names = ("pointing", "pointing_if", "bodies", "prior", "relative", "choices", "hidden_if")
     known = {name: count for name, count in config.network.known.items() if name != MEMORY or name in began.known}
     return replace(config, network=replace(config.network, **{name: getattr(began, name) for name in names}, known=known))
 
@@ -268,7 +271,7 @@ def found_parts(
     rule = prior = None
     if network.relative:
         with torch.device("meta"):  # names and shapes
-            expected = Rule(network.known, "sensors", len(network.relative["sensors"])).state_dict()
+            expected = Rule(network.known, NAME, len(network.relative[NAME]), network.choices).state_dict()
         rule = _found(run, "rules", expected, partial(find_rule, recordings, network), run.recipe.rule_share, {})
     if network.prior:
         with torch.device("meta"):
