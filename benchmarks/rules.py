@@ -2,9 +2,10 @@
 
 Of each recording with entities a rule is found as `kinema train world` finds it (`kinema.training.rules`), and numbers of held-back
 episodes are stepped with it and their true actions: how far entities are from their places after some frames, with the rule, with
-it but without rounding to a grid, with its line alone, and left where they were last known, in the entities' own units. And the
-error of all numbers after one frame, as a share of that of leaving them as they were, as `kinema.training.rules.missed_by` counts
-it.
+it but without choosing amounts, without rounding to a grid either, with its line alone, and left where they were last known, in the
+entities' own units; and in which share of the stretches the rule has them in their places, off by less than a hundredth of how far
+they range. And the error of all numbers after one frame, as a share of that of leaving them as they were, as
+`kinema.training.rules.missed_by` counts it.
 
 Nothing is painted: a world that predicts its numbers first is as good as these at first, and learns more by its pictures.
 --write puts the rows into docs/measurements/rules.md, where rows of other recordings stay.
@@ -36,13 +37,16 @@ from kinema.training.world_lesson import WorldRecipe
 from kinema.training.world_report import PLACES, SHOWN
 from kinema.training.world_stages import config_for, word_of
 
-LEFT_OUT = ((), ("grid",), ("grid", "bend.6.", "recall.6."))
-"""How names of a rule's weights begin that are left out: none, its grid, and all but its line."""
+LEFT_OUT = ((), ("choices",), ("choices", "grid"), ("choices", "grid", "bend.6.", "recall.6."))
+"""How names of a rule's weights begin that are left out: none, its choices, its grid besides, and all but its line."""
+IN_PLACE = 0.01
+"""Of how far an entity ranges: nearer to its place it is in it."""
 EVERY = 8
 """Frames from the beginning of one stretch to that of the next."""
 COLUMNS = (
     "recording", "date", "frames", "minutes for the rule", "errs after a frame by, of leaving all: rule, line", "entity",
-    "off after 1, 4, 12, 64 frames: rule", "without rounding to a grid", "line", "left where it was", "stretches",
+    "in its place after 1, 4, 12, 64 frames: rule", "left where it was", "off after these: rule", "without choices",
+    "without choices and grid", "line", "left where it was", "stretches",
 )  # fmt: skip
 PAGE = ROOT / "docs" / "measurements" / "rules.md"
 
@@ -71,9 +75,10 @@ def rows_of(folder: Path, minutes: float, seed: int) -> list[list[str]]:
     config = config_for(data, recordings, recipe, "rules").network
     seconds, _ = recipe.found_length(recipe.rule_share, minutes, None)
     weights = find_rule(recordings, config, seconds=seconds, steps=None, seed=seed, show=say)
-    rules = [Rule(config.known, "sensors", recordings.sensors) for _ in LEFT_OUT]
+    rules = [Rule(config.known, "sensors", recordings.sensors, config.choices) for _ in LEFT_OUT]
     for rule, left_out in zip(rules, LEFT_OUT, strict=True):
-        rule.load_state_dict({name: 0 * x if name.startswith(left_out) else x for name, x in weights.items()})
+        nothing = rule.state_dict()
+        rule.load_state_dict({name: nothing[name] if name.startswith(left_out) else x for name, x in weights.items()})
     fill_memory(rules[0], recordings, config)
     numbers, actions, memory = stretches(recordings, config.context)
     seen, true = numbers[:, : config.context], numbers[:, config.context :]
@@ -81,13 +86,15 @@ def rows_of(folder: Path, minutes: float, seed: int) -> list[list[str]]:
     made = [roll_numbers(rule, config, seen, actions[:, :-1], memory, bounds) for rule in rules]
     made.append(numbers[:, config.context - 1 : config.context].expand_as(true))
     first = [(one[:, 0] - true[:, 0]) / torch.tensor(config.relative["sensors"]) for one in made]
-    left = [float(missed_by(first[at]).mean() / missed_by(first[-1]).mean()) for at in (0, 2)]
+    left = [float(missed_by(first[at]).mean() / missed_by(first[-1]).mean()) for at in (0, 3)]
     rows, names, spread = list[list[str]](), recordings.sensor_names, torch.from_numpy(recordings.std)
     for entity in dict.fromkeys(name.rpartition(".")[0] for name in names if name.endswith((".x", ".y"))):
         columns = [i for i, name in enumerate(names) if name in (f"{entity}.x", f"{entity}.y")]
-        off = [((one - true)[..., columns] * spread[columns]).norm(dim=-1).mean(0) for one in made]
+        each = [((one - true)[..., columns] * spread[columns]).norm(dim=-1) for one in made]
+        range_of = float((torch.from_numpy(recordings.most - recordings.least)[columns]).norm())
+        off, there = [one.mean(0) for one in each], [(each[at] < IN_PLACE * range_of).float().mean(0) for at in (0, -1)]
         if len(rows) < PLACES and float(off[-1].max()) > 0:
-            shown = [" / ".join(f"{float(one[after - 1]):.3g}" for after in SHOWN) for one in off]
+            shown = [" / ".join(f"{float(one[after - 1]):.3g}" for after in SHOWN) for one in (*there, *off)]
             told = [f"{left[0]:.2f}, {left[1]:.2f}", entity, *shown, str(len(true))]
             rows.append(
                 [

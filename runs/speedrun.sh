@@ -48,5 +48,5 @@ python -m benchmarks.speedrun "$OUT/run" --minutes "$TOOK" --seed "$SEED" ${BOAR
 
 # 4. Play. In the terminal, in the Studio, from Python, or let an agent learn in it:
 echo "kinema play $OUT/run/world"
-echo "kinema models add $OUT/run/world --name doorkey && kinema serve     # then the room World"
-echo "kinema agent train --inside $OUT/run/world -o agent.zip"
+echo "kinema models add $OUT/run/world --name doorkey && kinema serve     # then the page World"
+echo "kinema agent train --inside $OUT/run/world -o agent"

@@ -108,7 +108,7 @@ def test_a_run_that_is_too_short_is_warned_of() -> None:
     text, warning = forecast_lines(forecast_of(270), *PONG)
     assert text == forecast_of(270).length() and warning is not None
     assert warning.startswith("270 steps may be too few for worlds that beat copying the last picture: with 267 steps")
-    assert "Pong, with 1,373 steps: 0.43 of copying's error after 12 frames" in warning
+    assert "MiniGrid DoorKey 6x6, with 828 steps: 0.02 of copying's error after 12 frames" in warning
     assert warning.endswith("give it more --minutes or --steps")
     assert forecast_lines(forecast_of(1300), *PONG)[1] is None, "as many as the shortest that did"
     films = forecast_lines(forecast_of(600, targets=96), film_kind("XXS", 1, 64))[1]

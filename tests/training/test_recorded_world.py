@@ -272,6 +272,22 @@ def test_dreams_side_by_side_are_those_alone(world: Path) -> None:
     assert not (terminated | truncated).any() and (reward == 0).all()
 
 
+def test_arrows_go_to_the_edges_of_a_box_of_numbers(world: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    dream = RecordedWorld(world, seed=3)
+    game = Play(dream)
+    game.key("d", 0.0)
+    assert game.action == (1.0, 0.0), "of a world whose actions are no numbers"
+    box = {"type": "box", "edges": [[0.0, 512.0], [10.0, 20.0]], "shape": [2], "dtype": "float32"}
+    monkeypatch.setattr(dream, "action_spec", box)
+    for key, numbers in (("d", [512.0, 10.0]), ("a", [0.0, 10.0]), ("w", [0.0, 20.0]), ("\x1b[B", [0.0, 10.0])):
+        game.key(key, 0.0)
+        assert game.action == numbers
+    monkeypatch.setattr(dream, "action_spec", {"type": "box", "edges": [[-2.0, 2.0]], "shape": [1], "dtype": "float32"})
+    for key, numbers in (("d", [2.0]), ("w", [0.0, 0.0])):
+        game.key(key, 0.0)
+        assert game.action == numbers
+
+
 def test_a_dream_can_be_played_branched_rewound_and_saved(world: Path, tmp_path: Path) -> None:
     dream = RecordedWorld(world, seed=3)
     game = Play(dream)

@@ -30,8 +30,12 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
     train.add_argument("--task", help=f"{TASKS}; none in a recorded world")
     train.add_argument("--inside", default="kinema-tiny", help="a model's name or folder, or 'real' (default: kinema-tiny)")
     add_device(train)
-    train.add_argument("--frames", type=whole, default=None, help="frames of experience (default: 400000)")
-    train.add_argument("--horizon", type=whole, default=None, help="frames of an imagined episode (default: 40)")
+    train.add_argument(
+        "--frames", type=whole, default=None, help="frames of experience (default: 400000, in a recorded world 100000)"
+    )
+    train.add_argument(
+        "--horizon", type=whole, default=None, help="frames of an imagined episode (default: 40, in a recorded world 32)"
+    )
     train.add_argument("--seed", type=seed, default=0)
     train.add_argument("-o", "--output", type=Path, default=Path("agent"), help="folder to write (default: agent)")
     train.add_argument("--force", action="store_true", help="overwrite what is there")
@@ -43,13 +47,23 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
     score.add_argument("agent", help=f"a trained agent's folder, or {', '.join(POLICIES)}")
     score.add_argument("--task", help=f"{TASKS} (default: what the agent learned)")
     score.add_argument("--env", help="of a recorded world, for the policy random: its Gymnasium id")
-    score.add_argument("--in", dest="where", default=REAL, help="'real' or a model's name or folder (default: real)")
+    score.add_argument(
+        "--in",
+        dest="where",
+        default=REAL,
+        help="'real' or a model's name or folder (default: real); agents of recorded worlds are scored for real",
+    )
     score.add_argument(
         "--model", type=model_name, default="kinema-tiny", help="what planner and imitator think with (default: kinema-tiny)"
     )
     add_device(score)
     score.add_argument("--episodes", type=whole, default=200, help="how many (default: 200)")
-    score.add_argument("--seconds", type=number, default=10.0, help="time limit of an episode (default: 10)")
+    score.add_argument(
+        "--seconds",
+        type=number,
+        default=None,
+        help="time limit of an episode (default: 10); recorded environments have their own",
+    )
     score.add_argument("--seed", type=seed, default=0)
     score.set_defaults(run=run_score)
 
@@ -124,7 +138,7 @@ def run_score(arguments: argparse.Namespace) -> int:
             task,
             episodes=arguments.episodes,
             inside=None if arguments.where == REAL else load_slot_model(arguments.where, device=arguments.device),
-            duration_s=arguments.seconds,
+            duration_s=10.0 if arguments.seconds is None else arguments.seconds,
             seed=arguments.seed,
             show=show,
         )
@@ -134,6 +148,8 @@ def run_score(arguments: argparse.Namespace) -> int:
         raise InputError(
             f"--in {arguments.where}: agents of recorded worlds are scored in their environment; leave --in out"
         )
+    if arguments.seconds is not None:
+        raise InputError(f"--seconds {arguments.seconds:g}: {env} ends its episodes itself; leave --seconds out")
     if not isinstance(policy, Random) and (agent is None or agent.env is None):
         raise InputError(f"{arguments.agent} acts in the Playground only; expected random or an agent of a recorded world")
     options = agent.options if agent else None

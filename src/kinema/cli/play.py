@@ -207,7 +207,7 @@ class Play:
         self.paused, self.done, self.typed = False, False, ""
         self.typing = False
         self.message = HELP
-        self.action: tuple[float, float] | int | None = None
+        self.action: Sequence[float] | int | None = None
         self.acted_at = 0.0
         self.model_ms = 0.0
 
@@ -220,7 +220,7 @@ class Play:
         if self.typing:
             self._type(key)
         elif key in KEYS:
-            self.action, self.acted_at = KEYS[key], now
+            self.action, self.acted_at = self.arrow(*KEYS[key]), now
         elif key in self.choice_keys:
             self.action, self.acted_at = self.choice_keys.index(key), now
         elif key == "p":
@@ -241,6 +241,18 @@ class Play:
             self.typing, self.typed = True, ""
         elif key in ("q", "\x03", "\x04"):
             self.done = True
+
+    def arrow(self, right: float, up: float) -> Sequence[float]:
+        """The action of an arrow, one of two numbers from -1 to 1; of a recorded environment with a box of numbers, which may have
+        other edges, as the Studio and the browser have it."""
+        from kinema.envs.controls import ARROWS, key_actions
+        from kinema.envs.recorded import RecordedWorld
+
+        if not isinstance(self.world, RecordedWorld) or self.world.action_spec["type"] != "box":
+            return right, up
+        actions, name = key_actions(self.world.action_spec), ARROWS[0][right > 0] if right else ARROWS[1][up > 0]
+        found: list[float] = np.ravel(actions.get(name, (0.0, 0.0))).tolist()
+        return found
 
     def _type(self, key: str) -> None:
         if key in ("\r", "\n"):

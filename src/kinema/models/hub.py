@@ -181,9 +181,13 @@ def is_dit_folder(folder: str | Path) -> bool:
         return False
 
 
+MADE = ("world", "film")
+"""Folders of a run in which the model is that it made."""
+
+
 def find(name: str | Path) -> Path:
-    """The folder of a model by name or path; ModelError lists those that exist."""
-    for path in (Path(name), weights_folder() / name):
+    """The folder of a model by name or path, also by that of the run that made it; ModelError lists those that exist."""
+    for path in (Path(name), *(Path(name) / made for made in MADE), weights_folder() / name):
         if path_exists(path / CONFIG) and path_exists(path / WEIGHTS):
             return path
     known = ", ".join([*available_models(), *shipped_dit_models()]) or "none is installed"

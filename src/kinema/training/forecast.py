@@ -53,6 +53,7 @@ def film_kind(size: str, patch: int, short_side: int) -> str:
 
 
 _LOG, _TEXTS = "docs/training-log.md", "docs/measurements/film-prompts.md"
+_WORLDS = "docs/measurements/recorded-worlds.md"
 
 
 def _world(learned: str, steps: int, ratio: str, source: tuple[str, str], rows: int = 6) -> MeasuredRun:
@@ -72,6 +73,8 @@ MEASURED = (
     _world("Breakout", 4910, "0.48", (_LOG, "2026-11-29, Breakout with entities")),
     _world("Pong without sticky actions", 5924, "0.34", (_LOG, "2026-11-30, Pong without sticky actions")),
     _world("Pong without sticky actions", 5050, "0.35", (_LOG, "2026-11-30, Pong without sticky actions by the new recipe"), 4),
+    _world("MiniGrid DoorKey 6x6", 828, "0.02", (_WORLDS, "Recorded worlds"), 4),
+    _world("Breakout without sticky actions", 1481, "0.26", (_LOG, "2026-12-01, Breakout and Pong with rules that remember"), 4),
     _world("PushT", 5713, "0.56", (_LOG, "2026-11-30, PushT by the new recipe"), 4),
     MeasuredRun(
         learned="six environments at once", steps=4131, targets=48 * 4131, kind=world_kind("XXS", 64, 64, several=True),
