@@ -314,6 +314,10 @@ def test_each_mistake_of_the_other_verbs_is_one_line(clip: str, fails: Callable[
         (["render", "deep.json"], "not a state file: it is nested too deeply"),
         (["arena", "report", "deep.json"], "no card of an arena run: it is nested too deeply"),
         (["record", "CartPole-v1", "--options", DEEP], "expected a JSON object"),
+        (
+            ["record", "minari:a/b-v0", "--policy", "mine:f", "--seed", "3"],
+            "--policy and --seed: a Minari dataset is taken in",
+        ),
         (["extend", clip, "--model", "deep"], "it is nested too deeply"),
         (["train", "world", "--data", "deep"], "it is nested too deeply"),
         (["agent", "score", "deep"], "it is nested too deeply"),

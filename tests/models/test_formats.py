@@ -12,7 +12,7 @@ from safetensors.torch import load_file, save_file
 from kinema.errors import ModelError
 from kinema.models.config import DenoiserConfig
 from kinema.models.denoiser import Denoiser
-from kinema.models.hub import CONFIG, WEIGHTS, ModelConfig, available_models, load, read_config, read_weights, save
+from kinema.models.hub import CONFIG, WEIGHTS, ModelConfig, available_models, find, load, read_config, read_weights, save
 
 SMALL = DenoiserConfig(width=32, depth=2, heads=2, mlp_ratio=2, slots=3, latent_channels=4, patch=2, text_dim=8)
 OLD = {
@@ -148,3 +148,15 @@ def test_weights_of_another_shape_are_named(folder: Path) -> None:
     save_file({name: x[:1].contiguous() if name == "text_in.weight" else x for name, x in weights.items()}, folder / WEIGHTS)
     with pytest.raises(ModelError, match=r"text_in\.weight"):
         load(folder, device="cpu")
+
+
+def test_a_run_s_folder_names_the_model_that_it_made(tmp_path: Path) -> None:
+    made = tmp_path / "run" / "world"
+    made.mkdir(parents=True)
+    for name in (CONFIG, WEIGHTS):
+        (made / name).write_text("{}")
+    assert find(tmp_path / "run") == find(made) == made
+    (tmp_path / "run" / "world").rename(tmp_path / "run" / "film")
+    assert find(tmp_path / "run").name == "film"
+    with pytest.raises(ModelError, match="no model"):
+        find(tmp_path)

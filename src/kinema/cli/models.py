@@ -64,7 +64,7 @@ def _settings_of_added(one: argparse.ArgumentParser) -> None:
     one.add_argument(
         "source",
         type=filled,
-        help="a folder (diffusers, or a recorded world), a name on the hub, or a server's address",
+        help="a folder (of diffusers, a recorded world or a model of your clips), a name on the hub, or a server's address",
     )
     one.add_argument("--name", type=filled, help="what to call it (default: the folder's name)")
     one.add_argument(

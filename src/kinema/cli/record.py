@@ -11,6 +11,8 @@ from kinema.errors import InputError, excerpt
 from kinema.types import parse_json
 
 MINARI = "minari:"
+OF_ENVIRONMENTS = {"episodes": 20, "policy": "random", "most": None, "seed": 0, "options": "{}", "entities": None}
+"""What is asked of an environment and not of a Minari dataset, and how it is by default."""
 
 
 def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -19,9 +21,9 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
     parser.add_argument(
         "-o", "--output", type=Path, help="folder of the dataset; recording again adds to it (default: by id)"
     )
-    parser.add_argument("--episodes", type=whole, default=20, help="how many (default: 20)")
+    parser.add_argument("--episodes", type=whole, help="how many (default: 20)")
     parser.add_argument(
-        "--policy", default="random", metavar="random|FILE|MODULE:FUNCTION",
+        "--policy", metavar="random|FILE|MODULE:FUNCTION",
         help="random, a policy saved by Stable-Baselines3, or a function of yours from environment and seed to what acts"
         " (default: random)",
     )  # fmt: skip
@@ -32,10 +34,9 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
     parser.add_argument(
         "--seed",
         type=seed,
-        default=0,
         help="of the first episode and what its policy draws; each further one has its own (default: 0)",
     )
-    parser.add_argument("--options", default="{}", help="for gymnasium.make, as JSON: '{\"frameskip\": 4}'")
+    parser.add_argument("--options", help="for gymnasium.make, as JSON: '{\"frameskip\": 4}'")
     parser.add_argument(
         "--picture",
         help="where pictures come from: a key of the observation, 'observation' or 'render' (default: found out)",
@@ -44,7 +45,7 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
         "--entities", metavar="MODULE:FUNCTION",
         help="reads named numbers, such as ball.x, from the environment; none: not even those of known ones (default: known ones)",
     )  # fmt: skip
-    parser.set_defaults(run=run)
+    parser.set_defaults(run=run, **OF_ENVIRONMENTS)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -66,6 +67,9 @@ def run(arguments: argparse.Namespace) -> int:
     line = Line()
     import_from_here()
     if arguments.env.startswith(MINARI):
+        given = [f"--{name}" for name, default in OF_ENVIRONMENTS.items() if getattr(arguments, name) != default]
+        if given:
+            raise InputError(f"{' and '.join(given)}: a Minari dataset is taken in as it is; leave this out")
         from kinema.datasets.minari import convert_minari
 
         writer = convert_minari(arguments.env.removeprefix(MINARI), out, size=size, picture=arguments.picture)
