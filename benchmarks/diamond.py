@@ -54,6 +54,7 @@ from kinema.errors import InputError
 from kinema.media.contact_sheet import contact_sheet
 from kinema.models.hub import read_config, weights_folder
 from kinema.statistics import bootstrap
+from kinema.training.begun_run import check_same_data
 from kinema.training.dit_trainer import DiTTrainer
 from kinema.training.recorded_world import train_world
 from kinema.training.recordings import Recordings, held_back, usable
@@ -73,6 +74,8 @@ OURS_A_ROUND = 3
 """Steps of ours that are timed for one of DIAMOND's, which is many times longer."""
 PICKED = (0, 1, 3, 7, 11, 15, 23, 31, 47, 63)
 """Frames of the sheet."""
+SAME_TIME = 0.05
+"""By what share the minutes of both may differ."""
 HEAD = "# Beside DIAMOND"
 
 
@@ -322,7 +325,7 @@ def train_kinema(data: Path, out: Path, minutes: float) -> None:
 
     train_world(data, out=out, minutes=minutes, show=show)
     run = load_run(out)
-    note = {"began": began, "ended": last[0], "cpu_min": last[1] / 60, "minutes": run["minutes"]}
+    note = {"began": began, "ended": last[0], "cpu_min": last[1] / 60, "minutes": minutes}
     note |= sizes_of(out, run["recipe"], read_config(out / "world").trained)
     (out / "trained.json").write_text(json.dumps(note, indent=1) + "\n")
 
@@ -351,13 +354,7 @@ def trained_before(run: Path, data: Path) -> dict[str, Any]:
     if not (run / "world").exists():
         raise InputError(f"{run} holds no finished run of kinema train world")
     noted = load_run(run)
-    about = Dataset.open(data).fitted()
-    learned = noted["data"]
-    if (learned["episodes"], learned["frames"]) != (len(about), about.total_frames):
-        raise InputError(
-            f"{run} learned from {learned['episodes']} episodes and {learned['frames']:,} frames; {data} has {len(about)} and"
-            f" {about.total_frames:,}"
-        )
+    check_same_data(noted["data"], [(Dataset.open(data).fitted(), 1.0)], run)
     recipe, trained = noted["recipe"], read_config(run / "world").trained
     return sizes_of(run, recipe, trained) | {"minutes": trained["minutes"], "date": trained["date"]}
 
@@ -448,6 +445,12 @@ def compare(
         train_side_by_side(folder, data, None if ours else run, theirs, noted["minutes"] if noted else minutes)
     notes = {"Kinema": noted or json.loads((run / "trained.json").read_text())}
     notes["DIAMOND"] = json.loads((theirs / "trained.json").read_text())
+    theirs_min = (notes["DIAMOND"]["ended"] - notes["DIAMOND"]["began"]) / 60
+    if abs(theirs_min / notes["Kinema"].setdefault("minutes", minutes) - 1) > SAME_TIME:
+        raise InputError(
+            f"{theirs} was trained for {theirs_min:.1f} minutes, Kinema's world for {notes['Kinema']['minutes']:g}; name another"
+            " --out"
+        )
     recording, model = Dataset.open(data).fitted(), load_world(run)
     recordings = recordings_of(model, data)
     stretches = stretches_of(recordings, recording, count)

@@ -22,7 +22,7 @@ from kinema.envs.recorded import MOST_STEPS, RecordedWorld
 from kinema.envs.spaces import encode_action, spec_of
 from kinema.envs.web.controls import web_controls
 from kinema.envs.web.export import PLAYER, export_web
-from kinema.envs.web.graphs import SMALL, _without_traces, write_graphs
+from kinema.envs.web.graphs import SMALL, _halved, _without_traces, write_graphs
 from kinema.envs.web.live import export_live_web
 from kinema.envs.web.live_graphs import float32_copy, write_live_graphs
 from kinema.envs.web.runtime import FILES, PACKAGE, RUNTIME_VERSION, fetch_runtime, read_runtime
@@ -74,6 +74,17 @@ def test_no_part_of_a_graph_keeps_where_it_was_written() -> None:
     assert b"/home/me" in model.SerializeToString()
     assert b"/home/me" not in _without_traces(model).SerializeToString()
     assert [one.op_type for one in model.graph.node] == ["Identity", "If"]
+
+
+@EXPORTS
+def test_weights_that_float16_cannot_hold_stay_as_they_are() -> None:
+    from onnx import helper, numpy_helper
+
+    exact, fine = np.full(300, 0.5, np.float32), np.full(300, 0.1, np.float32)
+    exact[0] = fine[0] = np.inf  # as choices that a number does not have
+    tensors = [numpy_helper.from_array(x, name) for name, x in (("exact", exact), ("fine", fine), ("large", 1e6 * fine))]
+    halved = _halved(helper.make_model(helper.make_graph([], "graph", [], [], tensors)))
+    assert {one.name for one in halved.graph.initializer} == {"exact.half", "fine", "large"}
 
 
 @EXPORTS

@@ -6,22 +6,27 @@ import math
 from dataclasses import replace
 
 import numpy as np
+import pytest
 import torch
 from tests.training.test_number_grids import CONTEXT, config, recorded, walk
 from torch import Tensor
 
 from kinema.models.dit import DiT, DiTConfig
-from kinema.models.rules import Rule
+from kinema.models.rules import MEMORY_WIDTH, Rule
+from kinema.training import number_grids, rules
 from kinema.training.number_grids import MOST_CHOICES, find_choices
 from kinema.training.rule_examples import NAME, examples
 from kinema.training.rules import (
+    ENTITY_WIDTH,
     RuleCheck,
+    _masks,
     choose_choices,
     choose_grids,
     find_rule,
     foretold_by,
     has_choices,
     joined,
+    readable,
     roll_numbers,
     wrongly_chosen,
 )
@@ -54,9 +59,37 @@ def test_choices_are_the_amounts_by_which_a_number_on_a_grid_changes() -> None:
 
 
 def test_amounts_of_one_half_of_the_episodes_alone_are_no_choices() -> None:
-    up = 0.1 * (torch.arange(1600) % 10)
-    twice = torch.where(torch.arange(1600) // 200 % 2 == 0, up, 0.1 * ((3 * torch.arange(1600)) % 10))
-    assert find_choices(recorded(up)).shape[1] == 2 and find_choices(recorded(twice)).shape == (1, 0)
+    up, even = 0.1 * (torch.arange(1600) % 10), torch.arange(1600) // 200 % 2 == 0
+    assert find_choices(recorded(up)).shape[1] == 2
+    for half in (even, ~even):
+        more = torch.where(half, up, 0.1 * ((3 * torch.arange(1600)) % 10))
+        assert find_choices(recorded(more)).shape == (1, 0)
+        some = torch.where(half & (torch.arange(1600) % 100 == 50), 0.5, 0.1 * (torch.arange(1600) % 2))
+        assert find_choices(recorded(some)).shape == (1, 0), "one half has all amounts of the other"
+
+
+def test_amounts_that_were_hardly_seen_are_no_choices() -> None:
+    numbers = 0.1 * (torch.arange(1600) % 2)
+    numbers[700:702] = torch.tensor([0.4, 0.9])
+    found = find_choices(recorded(numbers))[0]
+    torch.testing.assert_close(found.sort().values, torch.tensor([-0.1, 0.1]), rtol=0, atol=1e-4)
+
+
+def test_of_many_numbers_each_has_fewer_choices(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(number_grids, "MOST_SCORES", 8)
+    assert find_choices(recorded(bouncing(), bouncing())).shape == (2, 2)
+    assert find_choices(recorded(*[bouncing()] * 8)).shape == (8, 0), "one amount is not enough"
+    monkeypatch.setattr(number_grids, "MOST_SCORES", 4)
+    assert find_choices(recorded(bouncing(), torch.ones(1600), walk().cos(), walk().sin())).shape == (4, 0)
+
+
+def test_a_number_that_is_cut_off_can_reach_its_edge() -> None:
+    """Of 0, 1 and 2 the last is more than five spreads from the mean, and read as 5, which is on no whole spacing."""
+    at = torch.arange(1600)
+    whole = torch.where(at % 20 == 7, 5.0, torch.where(at % 5 == 0, 3.591, -0.198))
+    found = find_choices(recorded(whole))[0]
+    for amount in (5.0 + 0.198, -0.198 - 5.0, 3.591 + 0.198):
+        assert float((found - amount).abs().min()) < 0.01
 
 
 def test_a_number_changes_by_the_choice_with_the_highest_score() -> None:
@@ -119,6 +152,68 @@ def test_choices_are_kept_where_they_keep_numbers_closer() -> None:
     assert has_choices(rule).tolist() == [True, False]
     choose_grids(rule, check, recording, frames, torch.tensor([[0.0, 0.0], [0.02, 0.02]]))
     assert rule.get_buffer("grid")[1].tolist() == [torch.tensor(0.02).item(), 0.0], "what is chosen is on its grid"
+
+
+def test_numbers_that_are_better_added_to_are_not_lost_beside_choices() -> None:
+    """A number that moves in 45% of the frames, one spacing up or down as another one says, with usual changes of four spacings:
+    it is likeliest to stay, as the line says too, and the mean is better."""
+    rng = np.random.default_rng(0)
+    other, moves = (torch.from_numpy(rng.normal(size=4000)).float(), torch.from_numpy(rng.random(4000) < 0.45))
+    recording = recorded((0.05 * moves * (3 * other).sin().sign()).roll(1).cumsum(0).clamp(-2, 2), other)
+    frames = with_choices(2, find_choices(recording).shape[1])
+    rule = find_rule(recording, frames, seconds=math.inf, steps=400, seed=0)
+    assert frames.choices >= 3 and float(rule["left"][0]) < 0.2 and not (rule["choices"] < math.inf).any()
+
+
+def test_a_rule_without_time_chooses_nothing() -> None:
+    recording = recorded(bouncing())
+    frames = with_choices(1, 2)
+    for length in ({"seconds": 0.0, "steps": None}, {"seconds": math.inf, "steps": 0}):
+        assert not (find_rule(recording, frames, seed=0, **length)["choices"] < math.inf).any()  # type: ignore[arg-type]
+
+
+def test_rules_are_asked_whether_their_choices_help(monkeypatch: pytest.MonkeyPatch) -> None:
+    """That without a memory and that with one."""
+    asked: list[bool] = []
+    real = rules.choose_choices
+    monkeypatch.setattr(
+        rules, "choose_choices", lambda rule, *rest: asked.append(bool(has_choices(rule).any())) or real(rule, *rest)
+    )
+    frames = with_choices(1, 2)
+    frames = replace(frames, known=frames.known | {"memory": MEMORY_WIDTH})
+    find_rule(recorded(bouncing()), frames, seconds=math.inf, steps=200, seed=0)
+    assert asked == [True, True]
+
+
+def test_scores_of_entities_are_of_entities_alone_where_that_is_asked() -> None:
+    groups = readable(with_choices(4, 3), [1], True)
+    rule = Rule(with_choices(4, 3).known, "sensors", 4, 3)
+    reads = torch.ones(rule.line.in_features, dtype=torch.bool)
+    mask = _masks(rule, None, groups, reads)[-1][1]
+    own = torch.zeros(16, dtype=torch.bool)
+    own[[1, 7, 8, 9]] = True
+    assert not mask[own, ENTITY_WIDTH:].any() and mask[own, :ENTITY_WIDTH].all() and mask[~own].all()
+
+
+def test_errors_count_up_to_a_usual_change() -> None:
+    recording, frames = recorded(5 * bouncing()), config(1)
+    rule = Rule(frames.known, NAME, 1)
+    rule.line.bias.fill_(40.0)
+    check = RuleCheck.of(examples(recording, frames)[1], recording, frames)
+    assert check.rolled and float(check.off(rule, recording, frames).max()) < 0.201
+    assert float(replace(check, rolled=[]).off(rule, recording, frames).max()) < 0.201
+
+
+def test_what_is_chosen_is_on_its_grid_where_nothing_is_rolled_out() -> None:
+    recording, frames = recorded(bouncing(40), episodes=4), with_choices(1, 2)
+    rule = Rule(frames.known, NAME, 1, 2)
+    check = RuleCheck.of(examples(recording, frames)[1], recording, frames)
+    grids = torch.tensor([[0.0], [0.1]])
+    choose_grids(rule, check, recording, frames, grids)
+    assert not check.rolled and not rule.get_buffer("grid").any()
+    rule.get_buffer("choices")[0, 0] = 0.5
+    choose_grids(rule, check, recording, frames, grids)
+    assert torch.equal(rule.get_buffer("grid"), grids)
 
 
 def test_each_number_has_the_choices_of_the_network_that_foretells_it() -> None:

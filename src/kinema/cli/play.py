@@ -245,13 +245,13 @@ class Play:
     def arrow(self, right: float, up: float) -> Sequence[float]:
         """The action of an arrow, one of two numbers from -1 to 1; of a recorded environment with a box of numbers, which may have
         other edges, as the Studio and the browser have it."""
-        from kinema.envs.controls import ARROWS, key_actions
+        from kinema.envs.controls import ARROWS, chosen_action, key_actions
         from kinema.envs.recorded import RecordedWorld
 
         if not isinstance(self.world, RecordedWorld) or self.world.action_spec["type"] != "box":
             return right, up
-        actions, name = key_actions(self.world.action_spec), ARROWS[0][right > 0] if right else ARROWS[1][up > 0]
-        found: list[float] = np.ravel(actions.get(name, (0.0, 0.0))).tolist()
+        spec, name = self.world.action_spec, ARROWS[0][right > 0] if right else ARROWS[1][up > 0]
+        found: list[float] = np.ravel(key_actions(spec).get(name, chosen_action(spec, None))).tolist()
         return found
 
     def _type(self, key: str) -> None:

@@ -17,7 +17,7 @@ from kinema.engines.protocol import Capabilities, Engine
 from kinema.engines.registry import ModelEntry
 from kinema.errors import InputError, ModelError, ModelListError, UnavailableModelError
 from kinema.models.dit_model import DiTModelConfig
-from kinema.models.hub import is_dit_folder, read_config
+from kinema.models.hub import is_dit_folder, made_by, read_config
 
 
 @contextmanager
@@ -75,7 +75,7 @@ def entry_of_source(source: str) -> ModelEntry | None:
     """An entry for a folder or address that was not added under a name; None if it is neither."""
     if source.startswith(("http://", "https://")):
         return ModelEntry(name="upstream", source=source)
-    path = Path(source)
+    path = made_by(source)
     if not is_diffusers_folder(path) and not is_dit_folder(path):
         return None
     name = "".join(c if c.isalnum() or c in "._-" else "-" for c in path.resolve().name).lstrip("._-")[:64] or "model"
@@ -100,4 +100,4 @@ def absolute(entry: ModelEntry) -> ModelEntry:
         for lora in entry.loras
     )
     gguf = {name: str(Path(file).resolve()) for name, file in entry.gguf.items()}
-    return replace(entry, source=str(Path(entry.source).resolve()), loras=loras, gguf=gguf)
+    return replace(entry, source=str(made_by(entry.source).resolve()), loras=loras, gguf=gguf)

@@ -182,12 +182,17 @@ def is_dit_folder(folder: str | Path) -> bool:
 
 
 MADE = ("world", "film")
-"""Folders of a run in which the model is that it made."""
+"""What the folder is called, in that of a run of `kinema train`, of the model that it made."""
+
+
+def made_by(folder: str | Path) -> Path:
+    """The folder of the model that a run made; of what is no run's folder, the same."""
+    return next((path for name in MADE if path_exists((path := Path(folder) / name) / CONFIG)), Path(folder))
 
 
 def find(name: str | Path) -> Path:
     """The folder of a model by name or path, also by that of the run that made it; ModelError lists those that exist."""
-    for path in (Path(name), *(Path(name) / made for made in MADE), weights_folder() / name):
+    for path in (Path(name), weights_folder() / name, made_by(name)):
         if path_exists(path / CONFIG) and path_exists(path / WEIGHTS):
             return path
     known = ", ".join([*available_models(), *shipped_dit_models()]) or "none is installed"

@@ -75,6 +75,7 @@ MEASURED = (
     _world("Pong without sticky actions", 5050, "0.35", (_LOG, "2026-11-30, Pong without sticky actions by the new recipe"), 4),
     _world("MiniGrid DoorKey 6x6", 828, "0.02", (_WORLDS, "Recorded worlds"), 4),
     _world("Breakout without sticky actions", 1481, "0.26", (_LOG, "2026-12-01, Breakout and Pong with rules that remember"), 4),
+    _world("Pong without sticky actions", 1901, "0.26", (_LOG, "2026-12-01, Pong by choices"), 4),
     _world("PushT", 5713, "0.56", (_LOG, "2026-11-30, PushT by the new recipe"), 4),
     MeasuredRun(
         learned="six environments at once", steps=4131, targets=48 * 4131, kind=world_kind("XXS", 64, 64, several=True),

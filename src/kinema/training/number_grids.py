@@ -69,19 +69,25 @@ def find_grids(recordings: Recordings) -> Tensor:
 
 def find_choices(recordings: Recordings) -> Tensor:
     """[D, W] as `Rule.choices` has them, but in spreads and the commonest first; W is 0 where no number has any. Of numbers on a
-    grid, whose commonest amounts in one half of what training sees make up nearly all in the other half too."""
+    grid, whose commonest amounts in one half of what training sees make up nearly all in the other half too. Amounts are whole
+    spacings but from and to where a number was cut off."""
     parts, spacings = seen_numbers(recordings), find_grids(recordings)[1]
-    halves = [[part.diff(dim=0) for part in parts[at::2]] for at in range(2)]
-    amounts = [torch.cat(half) if half else torch.zeros(0, recordings.sensors) for half in halves]
-    most, chosen = min(MOST_CHOICES, MOST_SCORES // max(int((spacings > 0).sum()), 1)), dict[int, Tensor]()
+    most, chosen = min(MOST_CHOICES, MOST_SCORES // max(recordings.sensors, 1)), dict[int, Tensor]()
     for column in spacings.nonzero()[:, 0].tolist():
-        steps = [(half[:, column] / spacings[column]).round() for half in amounts]
+        each = [_in_spacings(part[:, column], float(spacings[column])) for part in parts]
+        steps = [torch.cat([torch.zeros(0), *each[at::2]]) for at in range(2)]
         if all(_covers(steps[at], steps[1 - at], most) for at in range(2)):
             chosen[column] = _commonest(torch.cat(steps), most) * spacings[column]
     choices = torch.full((recordings.sensors, max((len(one) for one in chosen.values()), default=0)), math.inf)
     for column, one in chosen.items():
         choices[column, : len(one)] = one
     return choices
+
+
+def _in_spacings(numbers: Tensor, spacing: float) -> Tensor:
+    """By how many spacings numbers [N] change from frame to frame [N - 1]."""
+    amounts, cut_off = numbers.diff() / spacing, numbers.abs() >= MOST_SPREADS
+    return torch.where(cut_off[1:] | cut_off[:-1], amounts.round(decimals=3), amounts.round())
 
 
 def _commonest(amounts: Tensor, most: int) -> Tensor:

@@ -256,14 +256,13 @@ def choose_choices(rule: Rule, check: RuleCheck, recordings: Recordings, config:
 def choose_grids(rule: Rule, check: RuleCheck, recordings: Recordings, config: DiTConfig, grids: Tensor) -> None:
     """The rule gets the grids of those numbers that it foretells and that stay closer to the true ones with them, or are chosen.
     The recording is filled with its memory."""
-    if not check.rolled:
-        return
-    off = list[Tensor]()
-    for tried in (torch.zeros_like(grids), grids):
+    wanted, off = has_choices(rule), list[Tensor]()
+    for tried in (torch.zeros_like(grids), grids) if check.rolled else ():
         rule.get_buffer("grid").copy_(tried)
         off.append(check.off(rule, recordings, config).mean(0))
-    closer = (off[1] < CLOSER * off[0]) | has_choices(rule)
-    rule.get_buffer("grid").copy_(torch.where(foretold_by(rule) & closer, grids, 0.0))
+    if off:
+        wanted |= foretold_by(rule) & (off[1] < CLOSER * off[0])
+    rule.get_buffer("grid").copy_(torch.where(wanted, grids, 0.0))
 
 
 def has_choices(rule: Rule) -> Tensor:
@@ -331,8 +330,8 @@ def fit_network(
     show: Callable[[str], None] | None = None,
 ) -> int:
     """To what the line leaves, for so long or so many steps, whichever ends first; kept as it was when the examples that check were
-    foretold best, and only for numbers that are foretold much better with it. remembers: the one with a memory. noise: the most
-    that numbers are disturbed by [D]. Returns the steps."""
+    foretold best, each number by choices or by what is added, and only for numbers that are foretold much better with it.
+    remembers: the one with a memory. noise: the most that numbers are disturbed by [D]. Returns the steps."""
     generator, network, memory, frames = torch.Generator().manual_seed(seed), rule.bend, None, 1
     if remembers and rule.memory is not None:
         network, frames = cast(nn.Sequential, rule.recall), min(STRETCH, int(seen.parts.max()))
@@ -379,7 +378,7 @@ def fit_network(
         for weight, mask in masks
     ]
     step, _ = fit_part(
-        part, loss, lambda: errors()[1].mean(), before=float(of_line.mean()), rate=RATE, decay=DECAY, seconds=seconds,
+        part, loss, lambda: torch.minimum(*errors()).mean(), before=float(of_line.mean()), rate=RATE, decay=DECAY, seconds=seconds,
         steps=steps, show=say,
     )  # fmt: skip
     for hook in hooks:
