@@ -492,7 +492,7 @@ def _overlap(a: dict[str, float], b: dict[str, float]) -> float:
     return max(both, 0.0) / min(a["ended"] - a["began"], b["ended"] - b["began"])
 
 
-def sheet(stretches: Stretches, ours: NDArray[np.uint8], theirs: NDArray[np.uint8], count: int = 2) -> Image.Image:
+def sheet(stretches: Stretches, ours: NDArray[np.uint8], theirs: NDArray[np.uint8], count: int = 1) -> Image.Image:
     """Truth, ours, DIAMOND's and copying, under one another, of some stretches that move much."""
     picked = [i for i in PICKED if i < ours.shape[1]]
     moved = np.abs(stretches.truth.astype(int) - stretches.last[:, None]).mean((1, 2, 3, 4))
@@ -618,7 +618,7 @@ def world_table(world: dict[str, Any]) -> list[str]:
         "",
         *table(columns, rows),
         "",
-        f"![Recorded, Kinema, DIAMOND and the last known picture, two stretches](../pictures/diamond-{name}.jpg)",
+        f"![Recorded, Kinema, DIAMOND and the last known picture](../pictures/diamond-{name}.jpg)",
         "",
     ]
 
@@ -683,7 +683,7 @@ def write_page(kept: dict[str, Any], path: Path) -> None:
         "",
         f"DIAMOND: github.com/eloialonso/diamond, {kept['commit']}. Its denoiser with its Atari configuration, optimizer, learning"
         " rate, batches and autoregressive steps, in float32 as its trainer has it, three steps of its sampler; Kinema's world as"
-        " `kinema train world` trains it, one step of its sampler. One process and one thread each, at the same time.",
+        " `kinema train world` trains it, one step of its sampler. One process and one thread each.",
         "",
     ]
     for world in kept.get("worlds", {}).values():
@@ -760,7 +760,7 @@ def main() -> int:
         write_page(kept | about | {"worlds": worlds} | made, page)
         for name in (data.name for data in folders if "worlds" in given.parts):
             Image.open(given.out / f"{name}.jpg").save(
-                ROOT / "docs" / "pictures" / f"diamond-{name}.jpg", quality=80, subsampling=0
+                ROOT / "docs" / "pictures" / f"diamond-{name}.jpg", quality=75
             )
     return 0
 

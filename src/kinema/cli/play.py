@@ -251,8 +251,8 @@ class Play:
         if not isinstance(self.world, RecordedWorld) or self.world.action_spec["type"] != "box":
             return right, up
         spec, name = self.world.action_spec, ARROWS[0][right > 0] if right else ARROWS[1][up > 0]
-        found: list[float] = np.ravel(key_actions(spec).get(name, chosen_action(spec, None))).tolist()
-        return found
+        numbers: list[float] = np.ravel(key_actions(spec).get(name, chosen_action(spec, None))).tolist()
+        return numbers
 
     def _type(self, key: str) -> None:
         if key in ("\r", "\n"):
