@@ -759,7 +759,7 @@ def main() -> int:
         }
         write_page(kept | about | {"worlds": worlds} | made, page)
         for name in (data.name for data in folders if "worlds" in given.parts):
-            Image.open(given.out / f"{name}.jpg").save(ROOT / "docs" / "pictures" / f"diamond-{name}.jpg", quality=75)
+            Image.open(given.out / f"{name}.jpg").save(ROOT / "docs" / "pictures" / f"diamond-{name}.jpg", quality=60)
     return 0
 
 
