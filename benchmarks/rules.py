@@ -32,7 +32,8 @@ from kinema.errors import InputError
 from kinema.models.hub import weights_folder
 from kinema.models.rules import MEMORY, Rule
 from kinema.training.recordings import Recordings
-from kinema.training.rules import fill_memory, find_rule, missed_by, roll_numbers
+from kinema.training.rule_rollouts import fill_memory, roll_numbers
+from kinema.training.rules import find_rule, missed_by
 from kinema.training.world_lesson import WorldRecipe
 from kinema.training.world_report import PLACES, SHOWN
 from kinema.training.world_stages import config_for, word_of

@@ -16,20 +16,8 @@ from kinema.models.rules import MEMORY_WIDTH, Rule
 from kinema.training import number_grids, rules
 from kinema.training.number_grids import MOST_CHOICES, find_choices
 from kinema.training.rule_examples import NAME, examples
-from kinema.training.rules import (
-    ENTITY_WIDTH,
-    RuleCheck,
-    _masks,
-    choose_choices,
-    choose_grids,
-    find_rule,
-    foretold_by,
-    has_choices,
-    joined,
-    readable,
-    roll_numbers,
-    wrongly_chosen,
-)
+from kinema.training.rule_rollouts import RuleCheck, choose_choices, choose_grids, foretold_by, has_choices, roll_numbers
+from kinema.training.rules import ENTITY_WIDTH, _masks, find_rule, joined, readable, wrongly_chosen
 
 
 def with_choices(count: int, choices: int) -> DiTConfig:

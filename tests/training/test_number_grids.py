@@ -17,7 +17,8 @@ from kinema.models.rules import Rule
 from kinema.training import rules
 from kinema.training.number_grids import find_grids, spacing_of
 from kinema.training.rule_examples import examples
-from kinema.training.rules import ENTITY_WIDTH, RuleCheck, choose_grids, find_rule, roll_numbers
+from kinema.training.rule_rollouts import RuleCheck, choose_grids, roll_numbers
+from kinema.training.rules import ENTITY_WIDTH, find_rule
 
 CONTEXT = 4
 

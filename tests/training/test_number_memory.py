@@ -12,19 +12,10 @@ from torch import Tensor
 
 from kinema.models.dit import DiTConfig
 from kinema.models.rules import MEMORY, MEMORY_WIDTH, Rule
-from kinema.training import rule_examples, rules
+from kinema.training import rule_examples, rule_rollouts
 from kinema.training.rule_examples import NAME, Examples, examples, ranges_with_checks, read_of
-from kinema.training.rules import (
-    RuleCheck,
-    _masks,
-    fill_memory,
-    find_rule,
-    joined,
-    memory_of,
-    missed,
-    readable,
-    roll_numbers,
-)
+from kinema.training.rule_rollouts import RuleCheck, fill_memory, memory_of, missed, roll_numbers
+from kinema.training.rules import _masks, find_rule, joined, readable
 
 
 def with_memory(count: int) -> DiTConfig:
@@ -122,8 +113,8 @@ def test_parts_that_check_begin_with_what_is_remembered_there(monkeypatch: pytes
     check = RuleCheck.of(examples(recording, frames)[1], recording, frames)
     rule.recall[-1].weight.fill_(0.01)
     given: list[Tensor] = []
-    real = rules.roll_numbers
-    monkeypatch.setattr(rules, "roll_numbers", lambda *all_of: given.append(all_of[4]) or real(*all_of))
+    real = rule_rollouts.roll_numbers
+    monkeypatch.setattr(rule_rollouts, "roll_numbers", lambda *all_of: given.append(all_of[4]) or real(*all_of))
     fill_memory(rule, recording, frames)
     off = check.off(rule, recording, frames)
     parts = [part for checks, part in ranges_with_checks(recording, frames) if checks]

@@ -34,7 +34,7 @@ from kinema.training.forecast import world_kind
 from kinema.training.length import check_minutes, check_steps, worth_compiling
 from kinema.training.parallel import ALONE, Ranks
 from kinema.training.recordings import Recordings
-from kinema.training.rules import fill_memory
+from kinema.training.rule_rollouts import fill_memory
 from kinema.training.sharded_checkpoint import holds_run, load_run
 from kinema.training.sources import Data, absolute_folder, folder_name, weighted_folders
 from kinema.training.world_lesson import RecordingsLesson, WorldRecipe

@@ -30,7 +30,7 @@ from kinema.models.rules import MEMORY, Rule
 from kinema.training.dit_trainer import DiTRecipe, Estimator
 from kinema.training.parallel import WHOLE, Share
 from kinema.training.recordings import Recordings, contexts
-from kinema.training.rules import fill_memory
+from kinema.training.rule_rollouts import fill_memory
 from kinema.training.seeds import StepDraw, step_rng
 
 MOVED = 0.25

@@ -27,7 +27,7 @@ from kinema.models.dit_model import DiTModel, DiTModelConfig
 from kinema.models.rules import Rule
 from kinema.statistics import auroc
 from kinema.training.recordings import Recordings
-from kinema.training.rules import fill_memory
+from kinema.training.rule_rollouts import fill_memory
 
 TRIED = 8
 """Stretches by which is chosen whether entities are predicted first."""
